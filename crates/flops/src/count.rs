@@ -1,0 +1,208 @@
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+
+use crate::{Convention, CustomOps, Kind, Meta, Op, Param, Rule, Shape, Trace, Unit, Verdict, Work};
+
+/// A trace under a convention.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// Name of the convention.
+    pub convention: &'static str,
+    /// The tool whose rules it mirrors.
+    pub mirrors: &'static str,
+    /// What `total` is a number of.
+    pub unit: Unit,
+    /// The tool's total.
+    pub total: u64,
+    /// Multiply-accumulates, where the convention tells them apart (`full`).
+    pub macs: u64,
+    /// Floating point operations, where the convention tells them apart (`full`).
+    pub flops: u64,
+    /// The tool's number of parameters.
+    pub params: u64,
+    /// One row per module or role, in the order of their first calls.
+    pub rows: Vec<Row>,
+    /// What is not in the total, and why.
+    pub audit: Audit,
+    /// What ran.
+    pub meta: Meta,
+}
+
+/// One module, or one operation of a block, with all its calls.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Dotted name, unique.
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// What it is for, when it has no module.
+    pub role: String,
+    /// Number of calls.
+    pub calls: u64,
+    /// Shape of the first input of the last call.
+    pub input: Shape,
+    /// Shape of the output of the last call.
+    pub output: Shape,
+    /// Parameters, once however often it is called.
+    pub params: u64,
+    /// The count in the convention's unit, over all calls.
+    pub count: u64,
+    /// Multiply-accumulates over all calls.
+    pub macs: u64,
+    /// Floating point operations over all calls.
+    pub flops: u64,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Time of all calls in nanoseconds.
+    pub time_ns: u64,
+}
+
+/// What is not in a total, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Audit {
+    /// Operations without a rule: their arithmetic is missing from the total.
+    pub unknown: Vec<AuditOp>,
+    /// Modules with parameters that nothing called.
+    pub uncalled: Vec<Uncalled>,
+    /// Operations that the tool cannot see.
+    pub invisible: Vec<AuditOp>,
+}
+
+/// An operation that is not in the total.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditOp {
+    /// Dotted name.
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its parameters, which are missing from the total as well.
+    pub params: u64,
+}
+
+/// A module that nothing called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Uncalled {
+    /// Dotted name.
+    pub path: String,
+    /// Its parameters.
+    pub params: u64,
+}
+
+/// Why a trace cannot be counted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the count of {path:?} under `{convention}` is over 2^64")]
+pub struct CountError {
+    path: String,
+    convention: &'static str,
+}
+
+/// Applies a convention, with the user's own rules, to a trace that was made by a forward pass or passed
+/// [`Trace::check`].
+pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps) -> Result<Count, CountError> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut index: HashMap<&str, usize> = HashMap::new();
+    for op in &trace.ops {
+        let (verdict, units, work) = judge(op, convention, custom);
+        let at = *index.entry(&op.path).or_insert_with(|| {
+            rows.push(Row {
+                path: op.path.clone(),
+                kind: op.kind.clone(),
+                role: op.role.clone(),
+                calls: 0,
+                input: Shape::new(),
+                output: Shape::new(),
+                params: op.params.iter().filter(|param| (convention.is_param)(param)).map(Param::numel).sum(),
+                count: 0,
+                macs: 0,
+                flops: 0,
+                verdict,
+                time_ns: 0,
+            });
+            rows.len() - 1
+        });
+        let row = &mut rows[at];
+        let too_large = || CountError { path: op.path.clone(), convention: convention.name };
+        row.calls += 1;
+        row.input = op.input().to_vec();
+        row.output = op.output.clone();
+        row.count = row.count.checked_add(units).ok_or_else(too_large)?;
+        row.macs = row.macs.checked_add(work.macs).ok_or_else(too_large)?;
+        row.flops = row.flops.checked_add(work.flops).ok_or_else(too_large)?;
+        row.time_ns = row.time_ns.saturating_add(op.time_ns);
+    }
+    let sum = |of: fn(&Row) -> u64| {
+        rows.iter().try_fold(0u64, |sum, row| {
+            sum.checked_add(of(row)).ok_or_else(|| CountError { path: row.path.clone(), convention: convention.name })
+        })
+    };
+    let (total, macs, flops) = (sum(|row| row.count)?, sum(|row| row.macs)?, sum(|row| row.flops)?);
+    let params = if convention.params_of_called_only || trace.params.is_empty() {
+        rows.iter().filter(|row| row.verdict != Verdict::Invisible).map(|row| row.params).sum()
+    } else {
+        trace.params.iter().filter(|param| (convention.is_param)(param)).map(Param::numel).sum()
+    };
+    let audit = audit(trace, convention, &rows);
+    Ok(Count {
+        convention: convention.name,
+        mirrors: convention.mirrors,
+        unit: convention.unit,
+        total,
+        macs,
+        flops,
+        params,
+        rows,
+        audit,
+        meta: trace.meta.clone(),
+    })
+}
+
+/// The verdict on one call, its count in the convention's unit, and its arithmetic.
+fn judge(op: &Op, convention: &Convention, custom: &CustomOps) -> (Verdict, u64, Work) {
+    if !(convention.sees)(op) {
+        return (Verdict::Invisible, 0, Work::default());
+    }
+    if let Some(rule) = custom.get(&op.kind) {
+        let units = rule(op);
+        let work = match convention.unit {
+            Unit::Mac => Work { macs: units, flops: units.saturating_mul(2) },
+            Unit::Flop => Work::flops(units),
+        };
+        return (Verdict::Counted, units, work);
+    }
+    match (convention.rule)(&op.kind) {
+        Rule::Count(formula) => {
+            let work = formula(op);
+            let units = match convention.unit {
+                Unit::Mac => work.macs,
+                Unit::Flop => work.flops,
+            };
+            (Verdict::Counted, units, work)
+        }
+        Rule::Zero => (Verdict::Zero, 0, Work::default()),
+        Rule::Ignore => (Verdict::Ignored, 0, Work::default()),
+        Rule::Unknown => (Verdict::Unknown, 0, Work::default()),
+    }
+}
+
+fn audit(trace: &Trace, convention: &Convention, rows: &[Row]) -> Audit {
+    let listed = |verdict: Verdict| {
+        rows.iter()
+            .filter(|row| row.verdict == verdict)
+            .map(|row| AuditOp { path: row.path.clone(), kind: row.kind.clone(), params: row.params })
+            .collect()
+    };
+    let called: HashSet<&str> = trace.ops.iter().map(Op::owner).collect();
+    let mut uncalled: Vec<Uncalled> = Vec::new();
+    for param in trace.params.iter().filter(|param| (convention.is_param)(param)) {
+        let owner = param.name.rsplit_once('.').map_or("", |(owner, _)| owner);
+        if called.contains(owner) {
+            continue;
+        }
+        match uncalled.last_mut().filter(|last| last.path == owner) {
+            Some(last) => last.params += param.numel(),
+            None => uncalled.push(Uncalled { path: owner.to_owned(), params: param.numel() }),
+        }
+    }
+    Audit { unknown: listed(Verdict::Unknown), uncalled, invisible: listed(Verdict::Invisible) }
+}
