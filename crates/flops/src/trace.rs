@@ -64,9 +64,6 @@ pub struct Block {
     pub glue_ns: u64,
 }
 
-/// A parameter that the model owns, whether or not anything used it.
-pub type Owned = Param;
-
 /// What a forward pass did, or what a graph says it would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +80,7 @@ pub struct Trace {
     /// Every parameter tensor by its full dotted name, in the order in which the model made them. Empty for a model
     /// whose builder was not watched; then only parameters of operations that ran are known.
     #[serde(default)]
-    pub params: Vec<Owned>,
+    pub params: Vec<Param>,
 }
 
 /// Why a trace file cannot be used.

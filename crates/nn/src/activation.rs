@@ -1,0 +1,40 @@
+use candle_core::{Result, Tensor};
+use detrace_flops::Kind;
+
+use crate::{Facts, Probe};
+
+/// An activation function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// max(x, 0)
+    Relu,
+    /// x · sigmoid(x)
+    Silu,
+    /// x · Φ(x), the exact form with erf
+    Gelu,
+}
+
+impl Activation {
+    /// The kind it is recorded as.
+    pub fn kind(self) -> Kind {
+        match self {
+            Activation::Relu => Kind::Relu,
+            Activation::Silu => Kind::Silu,
+            Activation::Gelu => Kind::Gelu,
+        }
+    }
+
+    /// Applies it without recording.
+    pub fn apply(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Activation::Relu => x.relu(),
+            Activation::Silu => x.silu(),
+            Activation::Gelu => x.gelu_erf(),
+        }
+    }
+
+    /// Applies it as the module that `probe` names.
+    pub fn forward(self, probe: &Probe, x: &Tensor) -> Result<Tensor> {
+        probe.op(self.kind(), || self.apply(x), |y| Facts::new(&[x], y))
+    }
+}

@@ -1,0 +1,125 @@
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+use crate::norm::scale_and_shift;
+use crate::{Activation, BatchNorm2d, Conv2d, Conv2dConfig, Probe};
+
+/// How a network is built from the same weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Structure {
+    /// As trained, and as counting tools see it: convolution, norm and activation apart, RepVGG with both branches.
+    #[default]
+    Train,
+    /// For inference: norms folded into their convolutions, RepVGG branches merged, activations fused. Equal to
+    /// [`Structure::Train`] up to rounding.
+    Deploy,
+}
+
+impl Structure {
+    /// Name on the command line and in traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Structure::Train => "train",
+            Structure::Deploy => "deploy",
+        }
+    }
+}
+
+/// What shapes a convolution with its norm and activation.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvNormConfig {
+    /// The convolution, which has no bias.
+    pub conv: Conv2dConfig,
+    /// The convolution's name below the block: `conv`, or `conv.1` where the original pads in a module of its own.
+    pub conv_name: &'static str,
+    /// The norm's name below the block: `norm` or `bn`.
+    pub norm_name: &'static str,
+    /// Whether the norm's affine parameters are frozen.
+    pub frozen: bool,
+    /// The activation, named `act` below the block.
+    pub activation: Option<Activation>,
+}
+
+impl ConvNormConfig {
+    /// A trained norm named `norm` and no activation.
+    pub fn new(conv: Conv2dConfig) -> ConvNormConfig {
+        ConvNormConfig { conv, conv_name: "conv", norm_name: "norm", frozen: false, activation: None }
+    }
+
+    /// The same with an activation.
+    pub fn act(self, activation: Activation) -> ConvNormConfig {
+        ConvNormConfig { activation: Some(activation), ..self }
+    }
+
+    /// The same with a norm that was frozen in training.
+    pub fn frozen(self, frozen: bool) -> ConvNormConfig {
+        ConvNormConfig { frozen, ..self }
+    }
+}
+
+/// Convolution, batch norm, activation.
+#[derive(Clone, Debug)]
+pub struct ConvNorm(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Apart { conv: Conv2d, norm: BatchNorm2d, act: Option<(Activation, Probe)> },
+    Folded(Conv2d),
+}
+
+/// A convolution with its norm folded in: weight [out, in / groups, k, k] and bias [out].
+#[derive(Clone, Debug)]
+pub struct Folded {
+    /// Weight times the norm's scale.
+    pub weight: Tensor,
+    /// The norm's shift.
+    pub bias: Tensor,
+}
+
+impl Folded {
+    /// Folds the norm of the block at `vb` into its convolution.
+    pub fn new(config: &ConvNormConfig, vb: &VarBuilder) -> Result<Folded> {
+        let conv = config.conv;
+        let weight =
+            config.conv_name.split('.').fold(vb.clone(), |vb, name| vb.pp(name)).get(conv.weight(), "weight")?;
+        let (scale, shift) = scale_and_shift(conv.output, &vb.pp(config.norm_name))?;
+        Ok(Folded { weight: weight.broadcast_mul(&scale.reshape((conv.output, 1, 1, 1))?)?, bias: shift })
+    }
+}
+
+impl ConvNorm {
+    /// From `conv.weight` and the norm's tensors below `vb`.
+    pub fn new(config: ConvNormConfig, structure: Structure, vb: VarBuilder) -> Result<ConvNorm> {
+        let conv_vb = config.conv_name.split('.').fold(vb.clone(), |vb, name| vb.pp(name));
+        let act_path = vb.pp("act").prefix();
+        Ok(ConvNorm(match structure {
+            Structure::Train => Form::Apart {
+                conv: Conv2d::new(config.conv, conv_vb)?,
+                norm: BatchNorm2d::new(config.conv.output, config.frozen, vb.pp(config.norm_name))?,
+                act: config.activation.map(|activation| (activation, Probe::new(act_path))),
+            },
+            Structure::Deploy => {
+                let Folded { weight, bias } = Folded::new(&config, &vb)?;
+                let conv = Conv2d::from_tensors(config.conv, weight, Some(bias), conv_vb.prefix())?;
+                Form::Folded(match config.activation {
+                    Some(activation) => conv.fuse(activation, act_path),
+                    None => conv,
+                })
+            }
+        }))
+    }
+
+    /// `x`: [N, in, H, W]; result: [N, out, H′, W′].
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.0 {
+            Form::Folded(conv) => conv.forward(x),
+            Form::Apart { conv, norm, act } => {
+                let y = norm.forward(&conv.forward(x)?)?;
+                match act {
+                    Some((activation, probe)) => activation.forward(probe, &y),
+                    None => Ok(y),
+                }
+            }
+        }
+    }
+}

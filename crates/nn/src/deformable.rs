@@ -1,0 +1,185 @@
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_nn::VarBuilder;
+use detrace_flops::Kind;
+use detrace_kernels::{Deformable, sample_bilinear, sample_discrete};
+
+use crate::conv::slice;
+use crate::{Facts, Linear, Probe};
+
+/// How a sampling point reads its level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sampler {
+    /// Bilinear interpolation, zeros outside.
+    Bilinear,
+    /// The nearest pixel, clamped to the border.
+    Discrete,
+}
+
+/// What shapes a multi-scale deformable attention.
+#[derive(Clone, Debug)]
+pub struct DeformableConfig {
+    /// Width.
+    pub embed_dim: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Sampling points per head on each level.
+    pub points: Vec<usize>,
+    /// Scale of the offsets relative to the reference box.
+    pub offset_scale: f64,
+    /// How a point reads its level.
+    pub sampler: Sampler,
+}
+
+/// Multi-scale deformable attention around reference boxes (Deformable DETR, Zhu et al. 2021, equation 3; RT-DETRv2).
+#[derive(Clone, Debug)]
+pub struct DeformableAttention {
+    config: DeformableConfig,
+    sampling_offsets: Linear,
+    attention_weights: Linear,
+    value_proj: Linear,
+    output_proj: Linear,
+    /// `offset_scale / points of the level`, one per point, [points, 1].
+    point_scale: Tensor,
+    probe: Probe,
+}
+
+impl DeformableAttention {
+    /// From `sampling_offsets`, `attention_weights`, `value_proj` and `output_proj`.
+    pub fn new(config: DeformableConfig, vb: VarBuilder) -> Result<DeformableAttention> {
+        let DeformableConfig { embed_dim, heads, ref points, offset_scale, .. } = config;
+        let total: usize = points.iter().sum();
+        let scales: Vec<f32> =
+            points.iter().flat_map(|&n| std::iter::repeat_n((offset_scale / n as f64) as f32, n)).collect();
+        Ok(DeformableAttention {
+            sampling_offsets: Linear::new(embed_dim, 2 * heads * total, vb.pp("sampling_offsets"))?,
+            attention_weights: Linear::new(embed_dim, heads * total, vb.pp("attention_weights"))?,
+            value_proj: Linear::new(embed_dim, embed_dim, vb.pp("value_proj"))?,
+            output_proj: Linear::new(embed_dim, embed_dim, vb.pp("output_proj"))?,
+            point_scale: Tensor::from_vec(scales, (total, 1), vb.device())?.to_dtype(vb.dtype())?,
+            probe: Probe::new(vb.prefix()),
+            config,
+        })
+    }
+
+    /// `query`: [N, Q, E]; `boxes`: reference boxes [N, Q, 4] as cx, cy, w, h in 0 … 1; `memory`: tokens of all levels
+    /// [N, L, E]; `levels`: their heights and widths; `forced`: pixels [N, Q, heads, points, 2] (x, y; u32) to read instead
+    /// of those that discrete sampling would round to. Result: [N, Q, E].
+    pub fn forward(
+        &self,
+        query: &Tensor,
+        boxes: &Tensor,
+        memory: &Tensor,
+        levels: &[(usize, usize)],
+        forced: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let probe = &self.probe;
+        probe.block(|| {
+            let (batch, queries, _) = query.dims3()?;
+            let heads = self.config.heads;
+            let points: usize = self.config.points.iter().sum();
+            let value = self.value_proj.forward(memory)?;
+            let offsets = self.sampling_offsets.forward(query)?.reshape((batch, queries, heads, points, 2))?;
+            let weights = self.attention_weights.forward(query)?.reshape((batch, queries, heads, points))?;
+            let weights = probe.softmax("softmax", &weights)?;
+            let reference = |start: usize| boxes.narrow(2, start, 2)?.reshape((batch, queries, 1, 1, 2));
+            let offsets = probe.mul("offset_scale", &offsets, &self.point_scale)?;
+            let offsets = probe.mul("offset_size", &offsets, &reference(2)?)?;
+            let locations = probe.add("locations", &offsets, &reference(0)?)?;
+            let mixed = self.sample(&value, &locations, &weights, levels, forced)?;
+            self.output_proj.forward(&mixed)
+        })
+    }
+
+    /// Samples and mixes in one kernel, which is recorded as the sampling, the products with the attention weights and
+    /// their sum.
+    fn sample(
+        &self,
+        value: &Tensor,
+        locations: &Tensor,
+        weights: &Tensor,
+        levels: &[(usize, usize)],
+        forced: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let (batch, tokens, embed_dim) = value.dims3()?;
+        let (_, queries, heads, points, _) = locations.dims5()?;
+        let channels = embed_dim / heads;
+        let shape =
+            Deformable { batch, queries, heads, channels, levels: levels.to_vec(), points: self.config.points.clone() };
+        if shape.tokens() != tokens || shape.levels.len() != shape.points.len() {
+            bail!("{}: levels {levels:?} do not add up to {tokens} tokens", self.probe.path());
+        }
+        let kind = match self.config.sampler {
+            Sampler::Bilinear => Kind::GridSample,
+            Sampler::Discrete => Kind::Gather,
+        };
+        let read = forced.unwrap_or(locations).contiguous()?;
+        let discrete = self.config.sampler == Sampler::Discrete;
+        let run = || {
+            let kernel = Sample { shape, discrete, forced: forced.is_some() };
+            value.contiguous()?.apply_op3_no_bwd(&read, &weights.contiguous()?, &kernel)
+        };
+        self.probe.role("sampling", kind, run, |mixed| {
+            let sampled = vec![batch, queries, heads, points, channels];
+            let weights = weights.dims().to_vec();
+            let path = |role: &str| format!("{}#{role}", self.probe.path());
+            let mut facts = Facts::shapes(vec![value.dims().to_vec(), locations.dims().to_vec()], sampled.clone());
+            if discrete {
+                let grid = locations.dims().to_vec();
+                facts = facts.fused(path("to_pixels"), Kind::Mul, "to_pixels", vec![grid.clone()], grid.clone()).fused(
+                    path("round"),
+                    Kind::Add,
+                    "round",
+                    vec![grid.clone()],
+                    grid,
+                );
+            }
+            facts.fused(path("weight"), Kind::Mul, "weight", vec![sampled.clone(), weights], sampled.clone()).fused(
+                path("sum"),
+                Kind::Add,
+                "sum",
+                vec![sampled],
+                mixed.dims().to_vec(),
+            )
+        })
+    }
+}
+
+struct Sample {
+    shape: Deformable,
+    discrete: bool,
+    forced: bool,
+}
+
+impl CustomOp3 for Sample {
+    fn name(&self) -> &'static str {
+        "deformable-sample"
+    }
+
+    fn cpu_fwd(
+        &self,
+        value: &CpuStorage,
+        value_layout: &Layout,
+        read: &CpuStorage,
+        read_layout: &Layout,
+        weights: &CpuStorage,
+        weights_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let value = slice(value, value_layout)?;
+        let weights = slice(weights, weights_layout)?;
+        let output = if self.forced {
+            let Some((start, end)) = read_layout.contiguous_offsets() else {
+                bail!("forced pixels are not contiguous");
+            };
+            let pixels = &read.as_slice::<u32>()?[start..end];
+            let pixels: Vec<[u32; 2]> = pixels.chunks_exact(2).map(|pixel| [pixel[0], pixel[1]]).collect();
+            sample_discrete(&self.shape, value, &pixels, weights)
+        } else if self.discrete {
+            let pixels = self.shape.nearest(slice(read, read_layout)?);
+            sample_discrete(&self.shape, value, &pixels, weights)
+        } else {
+            sample_bilinear(&self.shape, value, slice(read, read_layout)?, weights)
+        };
+        let Deformable { batch, queries, heads, channels, .. } = self.shape;
+        Ok((CpuStorage::F32(output), (batch, queries, heads * channels).into()))
+    }
+}

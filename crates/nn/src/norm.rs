@@ -1,0 +1,78 @@
+use candle_core::{Module, Result, Tensor};
+use candle_nn::VarBuilder;
+use detrace_flops::{Attrs, Kind, Param};
+
+use crate::{Facts, Probe, declare};
+
+/// ε of every norm in RT-DETR.
+pub(crate) const EPS: f64 = 1e-5;
+
+/// Batch norm at inference: a scale and a shift per channel, from learned ones and running statistics.
+#[derive(Clone, Debug)]
+pub struct BatchNorm2d {
+    scale: Tensor,
+    shift: Tensor,
+    params: Vec<Param>,
+    frozen: bool,
+    probe: Probe,
+}
+
+/// The scale and shift per channel, each [C], that a batch norm amounts to at inference.
+pub(crate) fn scale_and_shift(channels: usize, vb: &VarBuilder) -> Result<(Tensor, Tensor)> {
+    let get = |name| vb.get(channels, name);
+    let (weight, bias, mean, var) = (get("weight")?, get("bias")?, get("running_mean")?, get("running_var")?);
+    let scale = (weight / (var + EPS)?.sqrt()?)?;
+    let shift = (bias - (mean * &scale)?)?;
+    Ok((scale, shift))
+}
+
+impl BatchNorm2d {
+    /// From `weight`, `bias`, `running_mean` and `running_var`, each [channels]. `frozen`: the affine parameters were not
+    /// trained, so that PyTorch tools see buffers.
+    pub fn new(channels: usize, frozen: bool, vb: VarBuilder) -> Result<BatchNorm2d> {
+        let (scale, shift) = scale_and_shift(channels, &vb)?;
+        let params =
+            ["weight", "bias", "running_mean", "running_var"].map(|name| Param::named(name, &[channels])).to_vec();
+        declare(&vb.prefix(), &params);
+        let shape = (1, channels, 1, 1);
+        Ok(BatchNorm2d {
+            scale: scale.reshape(shape)?,
+            shift: shift.reshape(shape)?,
+            params,
+            frozen,
+            probe: Probe::new(vb.prefix()),
+        })
+    }
+
+    /// `x`: [N, C, H, W]; result of the same shape.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.probe.op(
+            Kind::BatchNorm,
+            || x.broadcast_mul(&self.scale)?.broadcast_add(&self.shift),
+            |y| Facts::new(&[x], y).params(&self.params).attrs(Attrs { frozen: self.frozen, ..Attrs::default() }),
+        )
+    }
+}
+
+/// Layer norm over the last dimension.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    inner: candle_nn::LayerNorm,
+    params: Vec<Param>,
+    probe: Probe,
+}
+
+impl LayerNorm {
+    /// From `weight` and `bias`, each [channels].
+    pub fn new(channels: usize, vb: VarBuilder) -> Result<LayerNorm> {
+        let (weight, bias) = (vb.get(channels, "weight")?, vb.get(channels, "bias")?);
+        let params = ["weight", "bias"].map(|name| Param::named(name, &[channels])).to_vec();
+        declare(&vb.prefix(), &params);
+        Ok(LayerNorm { inner: candle_nn::LayerNorm::new(weight, bias, EPS), params, probe: Probe::new(vb.prefix()) })
+    }
+
+    /// `x`: […, C]; result of the same shape.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.probe.op(Kind::LayerNorm, || self.inner.forward(x), |y| Facts::new(&[x], y).params(&self.params))
+    }
+}

@@ -1,0 +1,117 @@
+//! Operations that blocks do by themselves. Each takes the role it plays in its block, unique there.
+
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+use detrace_flops::Kind;
+
+use crate::conv::slice;
+use crate::{Facts, Probe};
+
+impl Probe {
+    /// `a + b`, broadcasting.
+    pub fn add(&self, role: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        self.role(
+            role,
+            Kind::Add,
+            || if a.shape() == b.shape() { a + b } else { a.broadcast_add(b) },
+            |y| Facts::new(&[a, b], y),
+        )
+    }
+
+    /// `a · b`, broadcasting.
+    pub fn mul(&self, role: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        self.role(
+            role,
+            Kind::Mul,
+            || if a.shape() == b.shape() { a * b } else { a.broadcast_mul(b) },
+            |y| Facts::new(&[a, b], y),
+        )
+    }
+
+    /// `a · scale`.
+    pub fn scale(&self, role: &'static str, a: &Tensor, scale: f64) -> Result<Tensor> {
+        self.role(role, Kind::Mul, || a * scale, |y| Facts::new(&[a], y))
+    }
+
+    /// Batched `a b`: […, M, K] × […, K, N].
+    pub fn matmul(&self, role: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        self.role(role, Kind::Matmul, || a.matmul(b), |y| Facts::new(&[a, b], y))
+    }
+
+    /// Softmax over the last dimension.
+    pub fn softmax(&self, role: &'static str, x: &Tensor) -> Result<Tensor> {
+        self.role(role, Kind::Softmax, || candle_nn::ops::softmax_last_dim(&x.contiguous()?), |y| Facts::new(&[x], y))
+    }
+
+    /// Logistic function.
+    pub fn sigmoid(&self, role: &'static str, x: &Tensor) -> Result<Tensor> {
+        self.role(role, Kind::Sigmoid, || candle_nn::ops::sigmoid(x), |y| Facts::new(&[x], y))
+    }
+
+    /// `log(x / (1 − x))` with x clamped to 0 … 1 and both terms to at least 1e-5, as the official `inverse_sigmoid`.
+    pub fn inverse_sigmoid(&self, role: &'static str, x: &Tensor) -> Result<Tensor> {
+        const EPS: f64 = 1e-5;
+        let run = || {
+            let x = x.clamp(0f32, 1f32)?;
+            let rest = x.affine(-1.0, 1.0)?.maximum(EPS)?;
+            (x.maximum(EPS)? / rest)?.log()
+        };
+        self.role(role, Kind::Sigmoid, run, |y| Facts::new(&[x], y))
+    }
+
+    /// Concatenation along `dim`.
+    pub fn concat(&self, role: &'static str, parts: &[&Tensor], dim: usize) -> Result<Tensor> {
+        self.role(role, Kind::Concat, || Tensor::cat(parts, dim), |y| Facts::new(parts, y))
+    }
+
+    /// A contiguous copy of a permuted or sliced view.
+    pub fn copy(&self, role: &'static str, view: &Tensor) -> Result<Tensor> {
+        self.role(role, Kind::Copy, || view.contiguous(), |y| Facts::new(&[view], y))
+    }
+
+    /// Twice the height and width, each pixel repeated: [N, C, H, W] → [N, C, 2H, 2W].
+    pub fn upsample2x(&self, role: &'static str, x: &Tensor) -> Result<Tensor> {
+        let run = || {
+            let (_, _, height, width) = x.dims4()?;
+            x.upsample_nearest2d(2 * height, 2 * width)
+        };
+        self.role(role, Kind::Interpolate, run, |y| Facts::new(&[x], y))
+    }
+
+    /// Largest value along the last dimension: […, K] → […].
+    pub fn max_last(&self, role: &'static str, x: &Tensor) -> Result<Tensor> {
+        self.role(role, Kind::TopK, || x.max(D::Minus1), |y| Facts::new(&[x], y))
+    }
+
+    /// Indices of the `k` largest scores of each row, largest first: [N, L] → [N, k], u32.
+    pub fn top_k(&self, role: &'static str, scores: &Tensor, k: usize) -> Result<Tensor> {
+        self.role(role, Kind::TopK, || scores.contiguous()?.apply_op1_no_bwd(&TopK(k)), |y| Facts::new(&[scores], y))
+    }
+
+    /// Rows of each image by index: x [N, L, C], indices [N, Q] → [N, Q, C].
+    pub fn gather_rows(&self, role: &'static str, x: &Tensor, indices: &Tensor) -> Result<Tensor> {
+        let run = || {
+            let (batch, queries) = indices.dims2()?;
+            let index = indices.unsqueeze(2)?.broadcast_as((batch, queries, x.dim(2)?))?.contiguous()?;
+            x.contiguous()?.gather(&index, 1)
+        };
+        self.role(role, Kind::Gather, run, |y| Facts::new(&[x, indices], y))
+    }
+}
+
+struct TopK(usize);
+
+impl CustomOp1 for TopK {
+    fn name(&self) -> &'static str {
+        "top-k"
+    }
+
+    fn cpu_fwd(&self, scores: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, columns) = layout.shape().dims2()?;
+        if self.0 > columns {
+            bail!("cannot take the top {} of {columns} scores", self.0);
+        }
+        let scores = slice(scores, layout)?;
+        let indices = scores.chunks(columns.max(1)).flat_map(|row| detrace_kernels::top_k(row, self.0)).collect();
+        Ok((CpuStorage::U32(indices), (rows, self.0).into()))
+    }
+}

@@ -1,0 +1,106 @@
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use detrace_flops::{Attrs, Kind};
+use detrace_kernels::{Plane, Window, avg_pool2d, max_pool2d};
+
+use crate::conv::slice;
+use crate::{Facts, Probe};
+
+/// What shapes a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Height and width of the window.
+    pub kernel: usize,
+    /// Step.
+    pub stride: usize,
+    /// Padding: top, left, bottom, right.
+    pub padding: [usize; 4],
+    /// Whether a last window that is only partly inside counts.
+    pub ceil: bool,
+}
+
+impl PoolConfig {
+    fn window(&self) -> Window {
+        Window { kernel: [self.kernel; 2], stride: [self.stride; 2], padding: self.padding, ceil: self.ceil }
+    }
+
+    fn facts(&self, x: &Tensor, y: &Tensor) -> Facts {
+        Facts::new(&[x], y).attrs(Attrs {
+            kernel: Some([self.kernel; 2]),
+            stride: Some([self.stride; 2]),
+            padding: Some(self.padding),
+            ..Attrs::default()
+        })
+    }
+}
+
+/// Maximum over each window; padding never wins.
+#[derive(Clone, Debug)]
+pub struct MaxPool2d {
+    config: PoolConfig,
+    probe: Probe,
+    role: Option<&'static str>,
+}
+
+impl MaxPool2d {
+    /// The pool that is the module `path`.
+    pub fn module(config: PoolConfig, path: String) -> MaxPool2d {
+        MaxPool2d { config, probe: Probe::new(path), role: None }
+    }
+
+    /// A pool that the block `path` does by itself.
+    pub fn role(config: PoolConfig, path: String, role: &'static str) -> MaxPool2d {
+        MaxPool2d { config, probe: Probe::new(path), role: Some(role) }
+    }
+
+    /// `x`: [N, C, H, W]; result: [N, C, H′, W′].
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let run = || x.contiguous()?.apply_op1_no_bwd(&Pool { window: self.config.window(), max: true });
+        let facts = |y: &Tensor| self.config.facts(x, y);
+        match self.role {
+            Some(role) => self.probe.role(role, Kind::MaxPool2d, run, facts),
+            None => self.probe.op(Kind::MaxPool2d, run, facts),
+        }
+    }
+}
+
+/// Mean over the part of each window that lies inside.
+#[derive(Clone, Debug)]
+pub struct AvgPool2d {
+    config: PoolConfig,
+    probe: Probe,
+}
+
+impl AvgPool2d {
+    /// The pool that is the module `path`.
+    pub fn module(config: PoolConfig, path: String) -> AvgPool2d {
+        AvgPool2d { config, probe: Probe::new(path) }
+    }
+
+    /// `x`: [N, C, H, W]; result: [N, C, H′, W′].
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let run = || x.contiguous()?.apply_op1_no_bwd(&Pool { window: self.config.window(), max: false });
+        self.probe.op(Kind::AvgPool2d, run, |y| self.config.facts(x, y))
+    }
+}
+
+struct Pool {
+    window: Window,
+    max: bool,
+}
+
+impl CustomOp1 for Pool {
+    fn name(&self) -> &'static str {
+        if self.max { "max-pool2d" } else { "avg-pool2d" }
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, channels, height, width) = layout.shape().dims4()?;
+        let Some((out_height, out_width)) = self.window.output(height, width) else {
+            bail!("a window of {:?} does not fit an image of {height}x{width}", self.window.kernel);
+        };
+        let plane = Plane { batch, channels, height, width };
+        let pool = if self.max { max_pool2d } else { avg_pool2d };
+        let y = pool(slice(x, layout)?, plane, self.window);
+        Ok((CpuStorage::F32(y), (batch, channels, out_height, out_width).into()))
+    }
+}

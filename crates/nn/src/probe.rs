@@ -1,0 +1,105 @@
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::Result;
+use detrace_flops::{Kind, Op};
+use tracing::Level;
+
+use crate::Facts;
+use crate::recorder::{block_span, op_span, with_recorder};
+
+/// A module's or block's name, and the way its operations are observed.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    path: Arc<str>,
+}
+
+thread_local! {
+    /// Time that operations and inner blocks took inside the block that runs now.
+    static EXPLAINED_NS: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Probe {
+    /// A probe for the module or block with that dotted name, as `vb.prefix()` gives it.
+    pub fn new(path: impl Into<Arc<str>>) -> Probe {
+        Probe { path: path.into() }
+    }
+
+    /// The dotted name.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Runs the operation that this module is. `facts` is called only if somebody records.
+    #[inline]
+    pub fn op<T>(&self, kind: Kind, run: impl FnOnce() -> Result<T>, facts: impl FnOnce(&T) -> Facts) -> Result<T> {
+        self.observe(kind, "", run, facts)
+    }
+
+    /// Runs an operation that this block does by itself; `role` says what it is for and is unique within the block.
+    #[inline]
+    pub fn role<T>(
+        &self,
+        role: &'static str,
+        kind: Kind,
+        run: impl FnOnce() -> Result<T>,
+        facts: impl FnOnce(&T) -> Facts,
+    ) -> Result<T> {
+        self.observe(kind, role, run, facts)
+    }
+
+    #[inline]
+    fn observe<T>(
+        &self,
+        kind: Kind,
+        role: &'static str,
+        run: impl FnOnce() -> Result<T>,
+        facts: impl FnOnce(&T) -> Facts,
+    ) -> Result<T> {
+        if !tracing::level_enabled!(Level::TRACE) {
+            return run();
+        }
+        let span = op_span(&self.path, role, kind.name());
+        let entered = span.enter();
+        let start = Instant::now();
+        let output = run()?;
+        let explained = with_recorder(|recorder| -> Result<u64> {
+            recorder.synchronize()?;
+            let time_ns = elapsed_ns(start);
+            let Facts { inputs, output, params, attrs, fused } = facts(&output);
+            let path = if role.is_empty() { self.path.to_string() } else { format!("{}#{role}", self.path) };
+            let op = Op { path, kind, role: role.to_owned(), inputs, output, params, attrs, fused_into: None, time_ns };
+            recorder.push(op, fused);
+            Ok(time_ns)
+        })
+        .transpose()?;
+        drop(entered);
+        if let Some(time_ns) = explained {
+            EXPLAINED_NS.set(EXPLAINED_NS.get() + time_ns);
+        }
+        Ok(output)
+    }
+
+    /// Runs this block: its time, and what of it neither operations nor inner blocks explain, become a row of their own.
+    #[inline]
+    pub fn block<T>(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !tracing::level_enabled!(Level::DEBUG) {
+            return run();
+        }
+        let span = block_span(&self.path);
+        let entered = span.enter();
+        let outside = EXPLAINED_NS.replace(0);
+        let start = Instant::now();
+        let output = run();
+        let time_ns = elapsed_ns(start);
+        let explained = EXPLAINED_NS.replace(outside + time_ns);
+        drop(entered);
+        with_recorder(|recorder| recorder.push_block(&self.path, time_ns, time_ns.saturating_sub(explained)));
+        output
+    }
+}
+
+fn elapsed_ns(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,267 @@
+//! Efficient hybrid encoder (RT-DETR paper, section 4.2; original: `src/zoo/rtdetr/hybrid_encoder.py`): attention inside
+//! the coarsest scale (AIFI), then convolutions across scales (CCFM), top-down and bottom-up.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use detrace_config as config;
+use detrace_nn::{
+    Activation, Conv2d, Conv2dConfig, ConvNorm, ConvNormConfig, Folded, LayerNorm, Linear, MultiheadAttention, Probe,
+    Structure,
+};
+
+use crate::position::sine_embedding;
+
+/// The hybrid encoder.
+#[derive(Clone, Debug)]
+pub(crate) struct HybridEncoder {
+    input_proj: Vec<ConvNorm>,
+    aifi: Vec<(usize, Vec<AifiLayer>, Probe)>,
+    lateral_convs: Vec<ConvNorm>,
+    fpn_blocks: Vec<CspRepLayer>,
+    downsample_convs: Vec<ConvNorm>,
+    pan_blocks: Vec<CspRepLayer>,
+    hidden_dim: usize,
+    temperature: f64,
+    probe: Probe,
+}
+
+impl HybridEncoder {
+    pub(crate) fn new(
+        config: &config::Encoder,
+        in_channels: &[usize],
+        structure: Structure,
+        vb: VarBuilder,
+    ) -> Result<HybridEncoder> {
+        let hidden = config.hidden_dim;
+        let silu = |conv| ConvNormConfig::new(conv).act(Activation::Silu);
+        let input_proj = in_channels
+            .iter()
+            .enumerate()
+            .map(|(level, &input)| {
+                let config = ConvNormConfig::new(Conv2dConfig::same(input, hidden, 1, 1));
+                ConvNorm::new(config, structure, vb.pp("input_proj").pp(level))
+            })
+            .collect::<Result<_>>()?;
+        let aifi = config
+            .use_encoder_idx
+            .iter()
+            .enumerate()
+            .map(|(index, &level)| {
+                let vb = vb.pp("encoder").pp(index);
+                let layers = (0..config.layers)
+                    .map(|layer| AifiLayer::new(config, vb.pp("layers").pp(layer)))
+                    .collect::<Result<_>>()?;
+                Ok((level, layers, Probe::new(vb.prefix())))
+            })
+            .collect::<Result<_>>()?;
+        let steps = in_channels.len() - 1;
+        let csp = |name: &str, step: usize| CspRepLayer::new(config, structure, vb.pp(name).pp(step));
+        let (mut lateral_convs, mut fpn_blocks) = (Vec::new(), Vec::new());
+        for step in 0..steps {
+            let config = silu(Conv2dConfig::same(hidden, hidden, 1, 1));
+            lateral_convs.push(ConvNorm::new(config, structure, vb.pp("lateral_convs").pp(step))?);
+            fpn_blocks.push(csp("fpn_blocks", step)?);
+        }
+        let (mut downsample_convs, mut pan_blocks) = (Vec::new(), Vec::new());
+        for step in 0..steps {
+            let config = silu(Conv2dConfig::same(hidden, hidden, 3, 2));
+            downsample_convs.push(ConvNorm::new(config, structure, vb.pp("downsample_convs").pp(step))?);
+            pan_blocks.push(csp("pan_blocks", step)?);
+        }
+        Ok(HybridEncoder {
+            input_proj,
+            aifi,
+            lateral_convs,
+            fpn_blocks,
+            downsample_convs,
+            pan_blocks,
+            hidden_dim: hidden,
+            temperature: config.pe_temperature,
+            probe: Probe::new(vb.prefix()),
+        })
+    }
+
+    /// `features`: one map per level, finest first; result: as many maps of `hidden_dim` channels.
+    pub(crate) fn forward(&self, features: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.probe.block(|| {
+            let mut levels =
+                self.input_proj.iter().zip(features).map(|(conv, x)| conv.forward(x)).collect::<Result<Vec<_>>>()?;
+            for (level, layers, probe) in &self.aifi {
+                if !layers.is_empty() {
+                    levels[*level] = probe.block(|| self.intra_scale(layers, &levels[*level], probe))?;
+                }
+            }
+            self.cross_scale(&levels)
+        })
+    }
+
+    /// AIFI: a map's pixels as tokens through transformer layers.
+    fn intra_scale(&self, layers: &[AifiLayer], map: &Tensor, probe: &Probe) -> Result<Tensor> {
+        let (batch, channels, height, width) = map.dims4()?;
+        let mut tokens = probe.copy("flatten", &map.flatten_from(2)?.transpose(1, 2)?)?;
+        let positions = sine_embedding(probe, (height, width), self.hidden_dim, self.temperature, map.device())?
+            .to_dtype(map.dtype())?;
+        for layer in layers {
+            tokens = layer.forward(&tokens, &positions)?;
+        }
+        probe.copy("unflatten", &tokens.transpose(1, 2)?)?.reshape((batch, channels, height, width))
+    }
+
+    /// CCFM: fuses neighbouring levels top-down (FPN), then bottom-up (PAN).
+    fn cross_scale(&self, levels: &[Tensor]) -> Result<Vec<Tensor>> {
+        const UPSAMPLE: [&str; 3] = ["upsample.0", "upsample.1", "upsample.2"];
+        const FPN: [&str; 3] = ["fpn_concat.0", "fpn_concat.1", "fpn_concat.2"];
+        const PAN: [&str; 3] = ["pan_concat.0", "pan_concat.1", "pan_concat.2"];
+        let mut inner = vec![levels[levels.len() - 1].clone()];
+        for (step, (lateral, block)) in self.lateral_convs.iter().zip(&self.fpn_blocks).enumerate() {
+            let high = lateral.forward(&inner[step])?;
+            let low = &levels[levels.len() - 2 - step];
+            let upsampled = self.probe.upsample2x(UPSAMPLE[step], &high)?;
+            let fused = block.forward(&self.probe.concat(FPN[step], &[&upsampled, low], 1)?)?;
+            inner[step] = high;
+            inner.push(fused);
+        }
+        inner.reverse();
+        let mut outputs = vec![inner[0].clone()];
+        for (step, (downsample, block)) in self.downsample_convs.iter().zip(&self.pan_blocks).enumerate() {
+            let low = downsample.forward(&outputs[step])?;
+            outputs.push(block.forward(&self.probe.concat(PAN[step], &[&low, &inner[step + 1]], 1)?)?);
+        }
+        Ok(outputs)
+    }
+}
+
+/// A transformer encoder layer with norms after the residuals.
+#[derive(Clone, Debug)]
+struct AifiLayer {
+    self_attn: MultiheadAttention,
+    linear1: Linear,
+    linear2: Linear,
+    norm1: LayerNorm,
+    norm2: LayerNorm,
+    activation: (Activation, Probe),
+    probe: Probe,
+}
+
+impl AifiLayer {
+    fn new(config: &config::Encoder, vb: VarBuilder) -> Result<AifiLayer> {
+        let (dim, wide) = (config.hidden_dim, config.dim_feedforward);
+        Ok(AifiLayer {
+            self_attn: MultiheadAttention::new(dim, config.heads, vb.pp("self_attn"))?,
+            linear1: Linear::new(dim, wide, vb.pp("linear1"))?,
+            linear2: Linear::new(wide, dim, vb.pp("linear2"))?,
+            norm1: LayerNorm::new(dim, vb.pp("norm1"))?,
+            norm2: LayerNorm::new(dim, vb.pp("norm2"))?,
+            activation: (activation(config.activation), Probe::new(vb.pp("activation").prefix())),
+            probe: Probe::new(vb.prefix()),
+        })
+    }
+
+    /// `tokens`: [N, L, C]; `positions`: [1, L, C]; result: [N, L, C].
+    fn forward(&self, tokens: &Tensor, positions: &Tensor) -> Result<Tensor> {
+        let probe = &self.probe;
+        probe.block(|| {
+            let placed = probe.add("with_pos_embed", tokens, positions)?;
+            let attended = self.self_attn.forward(&placed, &placed, tokens)?;
+            let x = self.norm1.forward(&probe.add("residual1", tokens, &attended)?)?;
+            let (act, act_probe) = &self.activation;
+            let wide = act.forward(act_probe, &self.linear1.forward(&x)?)?;
+            let y = self.linear2.forward(&wide)?;
+            self.norm2.forward(&probe.add("residual2", &x, &y)?)
+        })
+    }
+}
+
+/// The activation that a configuration names.
+pub(crate) fn activation(name: config::FeedForward) -> Activation {
+    match name {
+        config::FeedForward::Relu => Activation::Relu,
+        config::FeedForward::Gelu => Activation::Gelu,
+    }
+}
+
+/// CSP block of RepVGG blocks (the paper's fusion block, figure 5).
+#[derive(Clone, Debug)]
+struct CspRepLayer {
+    conv1: ConvNorm,
+    conv2: ConvNorm,
+    bottlenecks: Vec<RepVgg>,
+    conv3: Option<ConvNorm>,
+    probe: Probe,
+}
+
+impl CspRepLayer {
+    fn new(config: &config::Encoder, structure: Structure, vb: VarBuilder) -> Result<CspRepLayer> {
+        let (input, output, hidden) = (2 * config.hidden_dim, config.hidden_dim, config.csp_channels());
+        let conv = |name: &str, input, output| {
+            let config = ConvNormConfig::new(Conv2dConfig::same(input, output, 1, 1)).act(Activation::Silu);
+            ConvNorm::new(config, structure, vb.pp(name))
+        };
+        Ok(CspRepLayer {
+            conv1: conv("conv1", input, hidden)?,
+            conv2: conv("conv2", input, hidden)?,
+            bottlenecks: (0..config.csp_blocks())
+                .map(|block| RepVgg::new(hidden, structure, vb.pp("bottlenecks").pp(block)))
+                .collect::<Result<_>>()?,
+            conv3: (hidden != output).then(|| conv("conv3", hidden, output)).transpose()?,
+            probe: Probe::new(vb.prefix()),
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.probe.block(|| {
+            let mut deep = self.conv1.forward(x)?;
+            for block in &self.bottlenecks {
+                deep = block.forward(&deep)?;
+            }
+            let sum = self.probe.add("residual", &deep, &self.conv2.forward(x)?)?;
+            match &self.conv3 {
+                Some(conv) => conv.forward(&sum),
+                None => Ok(sum),
+            }
+        })
+    }
+}
+
+/// RepVGG block (Ding et al. 2021): a 3×3 and a 1×1 convolution added up, or both merged into one.
+#[derive(Clone, Debug)]
+enum RepVgg {
+    Branches(Box<[ConvNorm; 2]>, Probe, Probe),
+    Merged(Conv2d),
+}
+
+impl RepVgg {
+    fn new(channels: usize, structure: Structure, vb: VarBuilder) -> Result<RepVgg> {
+        let square = ConvNormConfig::new(Conv2dConfig::same(channels, channels, 3, 1));
+        let point = ConvNormConfig::new(Conv2dConfig::same(channels, channels, 1, 1));
+        let act = vb.pp("act").prefix();
+        match structure {
+            Structure::Train => {
+                let conv1 = ConvNorm::new(square, structure, vb.pp("conv1"))?;
+                let conv2 = ConvNorm::new(point, structure, vb.pp("conv2"))?;
+                Ok(RepVgg::Branches(Box::new([conv1, conv2]), Probe::new(vb.prefix()), Probe::new(act)))
+            }
+            Structure::Deploy => {
+                let square_folded = Folded::new(&square, &vb.pp("conv1"))?;
+                let point_folded = Folded::new(&point, &vb.pp("conv2"))?;
+                // The 1×1 kernel is the centre of a 3×3 one.
+                let centred = point_folded.weight.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?;
+                let weight = (square_folded.weight + centred)?;
+                let bias = (square_folded.bias + point_folded.bias)?;
+                let conv = Conv2d::from_tensors(square.conv, weight, Some(bias), vb.pp("conv").prefix())?;
+                Ok(RepVgg::Merged(conv.fuse(Activation::Silu, act)))
+            }
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            RepVgg::Merged(conv) => conv.forward(x),
+            RepVgg::Branches(convs, probe, act) => probe.block(|| {
+                let [conv1, conv2] = &**convs;
+                let sum = probe.add("sum_branches", &conv1.forward(x)?, &conv2.forward(x)?)?;
+                Activation::Silu.forward(act, &sum)
+            }),
+        }
+    }
+}
