@@ -1,0 +1,38 @@
+//! Key lists of real checkpoints.
+#![allow(dead_code)] // each test file uses its part
+
+use detrace_weights::Scheme;
+use serde_json::Value;
+
+/// The lists, and the scheme that each is written in.
+pub(crate) const LISTS: [(Scheme, &str); 8] = [
+    (Scheme::TorchV1, "torch_rtdetr_r50vd"),
+    (Scheme::Canonical, "torch_rtdetrv2_r18vd"),
+    (Scheme::Canonical, "torch_rtdetrv2_hgnetv2_l"),
+    (Scheme::Paddle, "paddle_rtdetr_r50vd"),
+    (Scheme::Paddle, "paddle_rtdetrv2_r18vd_dsp"),
+    (Scheme::Paddle, "paddle_rtdetr_hgnetv2_l"),
+    (Scheme::HuggingFace, "hf_rtdetr_r50vd"),
+    (Scheme::HuggingFace, "hf_rtdetr_v2_r18vd"),
+];
+
+/// Names and shapes of a list in `tests/data/names`.
+pub(crate) fn names(list: &str) -> Vec<(String, Vec<usize>)> {
+    let path = format!("{}/tests/data/names/{list}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut found = Vec::new();
+    flatten(&serde_json::from_str(&text).expect("JSON"), "", &mut found);
+    found
+}
+
+fn flatten(value: &Value, path: &str, found: &mut Vec<(String, Vec<usize>)>) {
+    match value {
+        Value::Object(children) => {
+            for (name, child) in children {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                flatten(child, &path, found);
+            }
+        }
+        shape => found.push((path.to_owned(), serde_json::from_value(shape.clone()).expect("a shape"))),
+    }
+}
