@@ -1,5 +1,11 @@
 //! Checkpoints of RT-DETR: their naming schemes.
 
+mod error;
+pub mod load;
 pub mod schemes;
+pub mod sources;
 
+pub use error::WeightsError;
+pub use load::{Change, Report, Tensor, Weights};
 pub use schemes::{How, Kind, Mapped, PaddleNames, Scheme, paddle_module};
+pub use sources::{Checkpoint, Dtype, Format, Info};
