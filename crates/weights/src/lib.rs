@@ -2,6 +2,7 @@
 
 mod error;
 pub mod load;
+mod save;
 pub mod schemes;
 pub mod sources;
 
