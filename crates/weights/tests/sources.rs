@@ -39,7 +39,9 @@ fn torch_states_have_their_values() {
         assert_eq!(floats(&checkpoint, "decoder.enc_output.0.weight"), values(1, 12), "{path}");
         assert_eq!(floats(&checkpoint, "decoder.enc_output.1.bias"), values(2, 4));
         assert_eq!(floats(&checkpoint, "encoder.input_proj.0.1.num_batches_tracked"), [7.0]);
-        assert!(checkpoint.info("encoder.input_proj.0.1.num_batches_tracked").is_some_and(|info| info.shape.is_empty()));
+        assert!(
+            checkpoint.info("encoder.input_proj.0.1.num_batches_tracked").is_some_and(|info| info.shape.is_empty())
+        );
     }
 }
 
@@ -94,7 +96,8 @@ fn paddle_writes_the_same_in_every_form() {
             let info = checkpoint.info(name).expect("there");
             assert_eq!(info.dtype, dtype);
             let expected = values(number, info.shape.iter().product());
-            let rounded = |value: &f32| if dtype == Dtype::BF16 { half::bf16::from_f32(*value).to_f32() } else { *value };
+            let rounded =
+                |value: &f32| if dtype == Dtype::BF16 { half::bf16::from_f32(*value).to_f32() } else { *value };
             let expected: Vec<f32> = expected.iter().map(rounded).collect();
             assert_eq!(floats(&checkpoint, name), expected, "{path} {name}");
         }
