@@ -14,6 +14,7 @@ use std::fmt;
 
 pub use canonical::{Kind, kind};
 pub use paddle::{PaddleNames, paddle_module};
+use serde::{Serialize, Serializer};
 use table::Table;
 
 /// Whose names a checkpoint uses.
@@ -131,6 +132,12 @@ impl Scheme {
         }
         let best = known.iter().copied().max().filter(|best| *best > 0 && *best >= total - *best)?;
         Scheme::ALL.into_iter().zip(known).find(|(_, count)| *count == best).map(|(scheme, _)| scheme)
+    }
+}
+
+impl Serialize for Scheme {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.name())
     }
 }
 

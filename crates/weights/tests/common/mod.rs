@@ -1,6 +1,8 @@
 //! Key lists of real checkpoints.
 #![allow(dead_code)] // each test file uses its part
 
+use std::path::PathBuf;
+
 use detrace_weights::Scheme;
 use serde_json::Value;
 
@@ -35,4 +37,14 @@ fn flatten(value: &Value, path: &str, found: &mut Vec<(String, Vec<usize>)>) {
         }
         shape => found.push((path.to_owned(), serde_json::from_value(shape.clone()).expect("a shape"))),
     }
+}
+
+/// A file in `tests/data/files`.
+pub(crate) fn file(name: &str) -> PathBuf {
+    PathBuf::from(format!("{}/tests/data/files/{name}", env!("CARGO_MANIFEST_DIR")))
+}
+
+/// The values of tensor `number` in those files.
+pub(crate) fn values(number: usize, count: usize) -> Vec<f32> {
+    (0..count).map(|index| number as f32 + index as f32 / 8.0).collect()
 }

@@ -1,0 +1,105 @@
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "detrace",
+    version = concat!(env!("CARGO_PKG_VERSION"), " (candle 0.11.1; mirrors paddlepaddle 3.3.1)"),
+    about = "Runs RT-DETR and counts what every layer did: MACs, FLOPs, parameters, time",
+    after_help = "Exit codes: 0 done, 1 a check failed, 2 bad usage or bad input."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the known models with their published figures
+    Models(ModelsArgs),
+    /// Run a model on a random image and count what its layers did
+    #[command(after_help = "Examples:
+  detrace flops rtdetr_r50vd
+  detrace flops rtdetr_r50vd --format paddle
+  detrace flops rtdetr_r18vd --input 1x3x480x640 --convention full --format json --output r18.json
+  detrace flops rtdetr_r18vd --trace-out r18.trace.json
+  detrace flops --from r18.trace.json --convention paddle --detail")]
+    Flops(FlopsArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelsArgs {
+    /// How to show them
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: ModelsFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModelsFormat {
+    Table,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FlopsArgs {
+    /// A model of the zoo (see `detrace models`), or a YAML file
+    #[arg(required_unless_present = "from", conflicts_with = "from")]
+    pub(crate) model: Option<String>,
+    /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: 1x3x640x640]
+    #[arg(long, value_name = "NxCxHxW", conflicts_with = "from")]
+    pub(crate) input: Option<String>,
+    /// Seed of weights and input; counts do not depend on it
+    #[arg(long, default_value_t = 0, conflicts_with = "from")]
+    pub(crate) seed: u64,
+    /// How the network is built: as trained, or with norms folded and branches merged
+    #[arg(long, value_enum, default_value = "train", conflicts_with = "from")]
+    pub(crate) structure: Structure,
+    /// Whose rules count: full or paddle [default: both in the overview, full elsewhere]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) convention: Option<String>,
+    /// Print every layer, not only blocks
+    #[arg(long)]
+    pub(crate) detail: bool,
+    /// How to show the count
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+    /// Write to a file instead of standard output, whole or not at all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Whose names layers have
+    #[arg(long, value_enum, default_value = "canonical")]
+    pub(crate) names: Names,
+    /// Save the facts of the forward pass, to be counted again with --from
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub(crate) trace_out: Option<PathBuf>,
+    /// Count a saved trace; no model is needed
+    #[arg(long, value_name = "TRACE.json")]
+    pub(crate) from: Option<PathBuf>,
+    /// Exit with 1 if an operation has no rule
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Structure {
+    Train,
+    Deploy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Csv,
+    /// Paddle's own table
+    Paddle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Names {
+    /// The official PyTorch code's
+    Canonical,
+    /// PaddleDetection's
+    Paddle,
+}

@@ -1,0 +1,181 @@
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use detrace_config::Config;
+use detrace_flops::{Convention, Count, CustomOps, ParamRole, Trace, conventions, count};
+use detrace_report::{Rename, csv, json, layers, paddle_table, stages, thousands};
+use detrace_weights::PaddleNames;
+
+use crate::args::{FlopsArgs, Format, Names, Structure};
+use crate::trace::{parse_shape, trace};
+use crate::{VERSIONS, emit};
+
+/// `detrace flops`.
+pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
+    // Everything that can be wrong with the request is found before the model runs.
+    let convention = args.convention.as_deref().map(convention).transpose()?;
+    if args.format == Format::Paddle && convention.is_some_and(|convention| convention.name != "paddle") {
+        bail!("--format paddle is Paddle's own table, so it goes with --convention paddle only");
+    }
+    let (trace, config) = facts(args)?;
+    if let Some(path) = &args.trace_out {
+        emit(&(trace.to_json()? + "\n"), Some(path))?;
+    }
+    let names = PaddleNames::for_paths(trace.ops.iter().map(|op| op.path.as_str()));
+    let paddle = |path: &str| names.module(path);
+    let canonical = |_: &str| None;
+    let rename: Rename<'_> = match args.names {
+        Names::Canonical => &canonical,
+        Names::Paddle => &paddle,
+    };
+    let chosen = match args.format {
+        Format::Paddle => &conventions::PADDLE,
+        _ => convention.unwrap_or(&conventions::FULL),
+    };
+    let counted = count(&trace, chosen, &CustomOps::new())?;
+    let text = match args.format {
+        Format::Json => serde_json::to_string_pretty(&json(&counted, &VERSIONS, rename))? + "\n",
+        Format::Csv => csv(&counted, rename).map_err(anyhow::Error::from_boxed)?,
+        Format::Paddle => paddle_table(&counted, &modules(&trace)),
+        Format::Table => overview(args, &trace, &counted, convention, config.as_ref(), rename)?,
+    };
+    emit(&text, args.output.as_deref())?;
+    let unknown = &counted.audit.unknown;
+    if args.strict && !unknown.is_empty() {
+        let paths: Vec<&str> = unknown.iter().map(|op| op.path.as_str()).collect();
+        let fault = format!("error: `{}` has no rule for {}\n", counted.convention, paths.join(", "));
+        std::io::Write::write_all(&mut std::io::stderr(), fault.as_bytes())?;
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The facts: of a forward pass, or as saved.
+fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
+    if let Some(path) = &args.from {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let trace = Trace::from_json(&text).with_context(|| path.display().to_string())?;
+        let config = detrace_config::zoo::get(&trace.meta.model).and_then(Result::ok);
+        return Ok((trace, config));
+    }
+    let model = args.model.as_deref().context("a model is needed")?;
+    let config = Config::load(model)?;
+    let input = parse_shape(args.input.as_deref().unwrap_or("1x3x640x640"))?;
+    let structure = match args.structure {
+        Structure::Train => detrace_nn::Structure::Train,
+        Structure::Deploy => detrace_nn::Structure::Deploy,
+    };
+    Ok((trace(&config, &input, args.seed, structure)?, Some(config)))
+}
+
+fn convention(name: &str) -> Result<&'static Convention> {
+    Convention::by_name(name).with_context(|| {
+        let names: Vec<&str> = conventions::ALL.iter().map(|convention| convention.name).collect();
+        format!("there is no convention {name:?}; there are {}", names.join(", "))
+    })
+}
+
+/// Module paths in the order in which the model made them.
+fn modules(trace: &Trace) -> Vec<String> {
+    let mut modules: Vec<String> = Vec::new();
+    for param in &trace.params {
+        let owner = param.name.rsplit_once('.').map_or("", |(owner, _)| owner);
+        if modules.last().is_none_or(|last| last != owner) {
+            modules.push(owner.to_owned());
+        }
+    }
+    modules
+}
+
+/// Blocks (or every layer), then the headline.
+fn overview(
+    args: &FlopsArgs,
+    trace: &Trace,
+    counted: &Count,
+    convention: Option<&'static Convention>,
+    config: Option<&Config>,
+    rename: Rename<'_>,
+) -> Result<String> {
+    let meta = &trace.meta;
+    let shape = meta.input.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+    let mut text = format!(
+        "{} ({}), input {shape}, {} {}, {} threads; {} operations in {:.0} ms\n",
+        meta.model,
+        meta.structure,
+        meta.device,
+        meta.dtype,
+        meta.threads,
+        thousands(trace.ops.len() as u64),
+        trace.ops_time_ns() as f64 / 1e6,
+    );
+    text += &if args.detail { layers(counted, rename) } else { stages(counted, &trace.blocks, rename) };
+    match convention {
+        Some(convention) => {
+            writeln!(text, "{}: {} ({})", convention.name, convention.about, convention.mirrors)?;
+            writeln!(
+                text,
+                "total {} {}s, {} params",
+                thousands(counted.total),
+                counted.unit,
+                thousands(counted.params)
+            )?;
+            if convention.name == "paddle" {
+                writeln!(text, "Total Flops: {}     Total Params: {}", counted.total, counted.params)?;
+            }
+        }
+        None => headline(&mut text, trace, counted, config)?,
+    }
+    audit(&mut text, counted)?;
+    Ok(text)
+}
+
+fn headline(text: &mut String, trace: &Trace, full: &Count, config: Option<&Config>) -> Result<()> {
+    let paddle = count(trace, &conventions::PADDLE, &CustomOps::new())?;
+    writeln!(text, "params {}", thousands(full.params))?;
+    writeln!(text, "MACs   {}", thousands(full.macs))?;
+    writeln!(text, "FLOPs  {}   (2 per MAC, and everything that is not one)", thousands(full.flops))?;
+    writeln!(text)?;
+    writeln!(text, "paddle.flops of paddlepaddle {} prints (its \"Flops\" are MACs):", VERSIONS.paddle)?;
+    writeln!(text, "Total Flops: {}     Total Params: {}", paddle.total, paddle.params)?;
+    let published = config.and_then(|config| config.published.as_ref());
+    let standard = trace.meta.input == [1, 3, 640, 640] && trace.meta.structure == "train";
+    if let Some(published) = published.filter(|_| standard) {
+        let learned: u64 =
+            trace.params.iter().filter(|param| param.role != ParamRole::Statistic).map(|param| param.numel()).sum();
+        // Paddle's denoising embedding has no row for padding. RT-DETR-H's table quotes Paddle's own figure.
+        let (params, how) =
+            if published.params_m == paddle.params / 1_000_000 && published.params_m != learned / 1_000_000 {
+                (paddle.params, "Paddle's Total Params")
+            } else {
+                (learned, "parameters without norm statistics")
+            };
+        writeln!(text)?;
+        writeln!(
+            text,
+            "published: Params(M) {}, FLOPs(G) {} ({})",
+            published.params_m, published.flops_g, published.source
+        )?;
+        writeln!(text, "  Params(M) = floor({params} / 1e6) = {}, {how}", params / 1_000_000)?;
+        writeln!(text, "  FLOPs(G)  = floor(2 x {} / 1e9) = {}", paddle.total, 2 * paddle.total / 1_000_000_000)?;
+    }
+    Ok(())
+}
+
+fn audit(text: &mut String, counted: &Count) -> Result<()> {
+    let audit = &counted.audit;
+    for op in &audit.unknown {
+        writeln!(text, "unknown: no rule for {} ({}); its arithmetic is missing from the total", op.path, op.kind)?;
+    }
+    if !audit.invisible.is_empty() {
+        let params: u64 = audit.invisible.iter().map(|op| op.params).sum();
+        let (count, params) = (audit.invisible.len(), thousands(params));
+        writeln!(text, "invisible to it: {count} operations with {params} params (--format json lists them)")?;
+    }
+    if !audit.uncalled.is_empty() {
+        let params: u64 = audit.uncalled.iter().map(|module| module.params).sum();
+        let names: Vec<&str> = audit.uncalled.iter().map(|module| module.path.as_str()).collect();
+        writeln!(text, "uncalled: {} params in {}", thousands(params), names.join(", "))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! The command line: arguments, commands, exit codes. Everything it prints goes through [`emit`].
+
+mod args;
+mod flops;
+mod models;
+mod trace;
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+/// Ours, candle's and the Paddle whose rules are mirrored.
+pub(crate) const VERSIONS: detrace_report::Versions =
+    detrace_report::Versions { detrace: env!("CARGO_PKG_VERSION"), candle: "0.11.1", paddle: "3.3.1" };
+
+/// Runs the program: 0 done, 1 a check failed, 2 bad usage or bad input.
+pub fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let done = match args.command {
+        args::Command::Models(args) => models::run(&args),
+        args::Command::Flops(args) => flops::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A reader such as `head` that has seen enough is no error.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Writes to a file, whole or not at all, or to standard output.
+pub(crate) fn emit(text: &str, output: Option<&Path>) -> Result<()> {
+    let Some(path) = output else {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        return Ok(stdout.flush()?);
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Whether to show progress: only where a person watches.
+pub(crate) fn watched() -> bool {
+    std::io::stderr().is_terminal()
+}

@@ -1,0 +1,24 @@
+//! Counts as text. Reports format; they never compute a count.
+
+mod csv;
+mod json;
+mod paddle;
+mod table;
+
+pub use self::csv::csv;
+pub use json::{Versions, json};
+pub use paddle::paddle_table;
+pub use table::{layers, stages, thousands};
+
+/// How a row's canonical path is shown; `None` keeps it.
+pub type Rename<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A path under a naming scheme.
+fn shown(path: &str, rename: Rename<'_>) -> String {
+    rename(path).unwrap_or_else(|| path.to_owned())
+}
+
+/// A shape as `1x3x640x640`.
+fn by_x(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}

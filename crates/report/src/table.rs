@@ -1,0 +1,119 @@
+use comfy_table::{CellAlignment, Table, presets};
+use detrace_flops::{Block, Count, group_by_block};
+
+use crate::{Rename, by_x, shown};
+
+/// 68348108800 as `68,348,108,800`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn milliseconds(ns: u64) -> String {
+    format!("{:.2}", ns as f64 / 1e6)
+}
+
+fn table(header: &[&str], left: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header.iter().copied());
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_cell_alignment(if index < left { CellAlignment::Left } else { CellAlignment::Right });
+    }
+    table
+}
+
+/// One row per block of the network: MACs, FLOPs, parameters used, time, share of the time.
+pub fn stages(count: &Count, blocks: &[Block], rename: Rename<'_>) -> String {
+    let groups = group_by_block(count, |row| stage(row.path.split('#').next().unwrap_or(&row.path)));
+    let glue: u64 = blocks.iter().map(|block| block.glue_ns).sum();
+    let time: u64 = groups.iter().map(|group| group.time_ns).sum::<u64>() + glue;
+    let share = |ns: u64| format!("{:.1}%", 100.0 * ns as f64 / time.max(1) as f64);
+    let mut table = table(&["block", "MACs", "FLOPs", "params used", "ms", "time"], 1);
+    for group in &groups {
+        table.add_row([
+            shown(&group.path, rename),
+            thousands(group.macs),
+            thousands(group.flops),
+            thousands(group.params),
+            milliseconds(group.time_ns),
+            share(group.time_ns),
+        ]);
+    }
+    if glue > 0 {
+        table.add_row([
+            "(between operations)".into(),
+            String::new(),
+            String::new(),
+            String::new(),
+            milliseconds(glue),
+            share(glue),
+        ]);
+    }
+    format!("{table}\n")
+}
+
+/// The block of the overview that a module belongs to: a backbone's stage, a list of the encoder, a decoder layer.
+fn stage(path: &str) -> String {
+    let depth = match path.split('.').collect::<Vec<_>>().as_slice() {
+        ["backbone", "res_layers" | "stages", ..] => 3,
+        ["decoder", "decoder", "layers", ..] => 4,
+        _ => 2,
+    };
+    path.split('.').take(depth).collect::<Vec<_>>().join(".")
+}
+
+/// Every row of a count.
+pub fn layers(count: &Count, rename: Rename<'_>) -> String {
+    let full = count.convention == "full";
+    let counted = format!("{}s", count.unit);
+    let header: &[&str] = if full {
+        &["layer", "kind", "calls", "input", "output", "params", "MACs", "FLOPs", "ms", "verdict"]
+    } else {
+        &["layer", "kind", "calls", "input", "output", "params", &counted, "ms", "verdict"]
+    };
+    let mut table = table(header, 2);
+    for row in &count.rows {
+        let mut cells = vec![
+            shown(&row.path, rename),
+            row.kind.to_string(),
+            row.calls.to_string(),
+            by_x(&row.input),
+            by_x(&row.output),
+            thousands(row.params),
+        ];
+        if full {
+            cells.extend([thousands(row.macs), thousands(row.flops)]);
+        } else {
+            cells.push(thousands(row.count));
+        }
+        cells.extend([milliseconds(row.time_ns), format!("{:?}", row.verdict).to_lowercase()]);
+        table.add_row(cells);
+    }
+    format!("{table}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_three_digits() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(68_348_108_800), "68,348,108,800");
+    }
+
+    #[test]
+    fn blocks_of_the_overview() {
+        assert_eq!(stage("backbone.res_layers.0.blocks.1.act"), "backbone.res_layers.0");
+        assert_eq!(stage("decoder.decoder.layers.5.cross_attn"), "decoder.decoder.layers.5");
+        assert_eq!(stage("encoder.fpn_blocks.0.conv1"), "encoder.fpn_blocks");
+    }
+}

@@ -1,0 +1,11 @@
+//! RT-DETR in Rust on candle, with instrumented layers that count FLOPs and parameters while a real forward pass runs.
+//!
+//! The parts, each a crate of its own: [`config`], [`nn`] (layers and recorder), [`rtdetr`] (the network), [`flops`]
+//! (traces and conventions), [`weights`] and [`report`].
+
+pub use detrace_config as config;
+pub use detrace_flops as flops;
+pub use detrace_nn as nn;
+pub use detrace_report as report;
+pub use detrace_rtdetr as rtdetr;
+pub use detrace_weights as weights;

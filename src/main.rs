@@ -1,0 +1,5 @@
+//! The `detrace` program.
+
+fn main() -> std::process::ExitCode {
+    detrace_cli::main()
+}

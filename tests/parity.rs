@@ -1,0 +1,122 @@
+//! The forward pass against the official networks on seeded weights; `tests/fixtures/parity/README.md` says how the
+//! reference values were made.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use detrace::nn::Structure;
+use detrace::rtdetr::{Forced, RtDetr, Stages};
+use detrace::weights::{Seeded, seeded_image, seeded_word};
+
+struct Fixture {
+    tensors: HashMap<String, Tensor>,
+    metadata: HashMap<String, String>,
+}
+
+impl Fixture {
+    fn read(name: &str) -> Fixture {
+        let path = format!("{}/tests/fixtures/parity/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(path).expect("the fixture");
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("safetensors");
+        let metadata = header.metadata().clone().expect("metadata");
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).expect("tensors");
+        Fixture { tensors, metadata }
+    }
+
+    fn values(&self, name: &str) -> Vec<f32> {
+        self.tensors[name].flatten_all().expect("flat").to_vec1().expect("f32")
+    }
+
+    /// Largest difference of the sampled values over the tensor's root mean square.
+    fn error(&self, name: &str, ours: &Tensor) -> f32 {
+        let ours: Vec<f32> = ours.flatten_all().expect("flat").to_vec1().expect("f32");
+        let probe = |j: usize| (seeded_word(&format!("probe.{name}"), 0, j as u64) % ours.len() as u64) as usize;
+        let rms = self.values(&format!("{name}.rms"))[0];
+        largest(self.values(name).iter().enumerate().map(|(j, want)| (ours[probe(j)] - want).abs())) / rms
+    }
+}
+
+fn largest(values: impl Iterator<Item = f32>) -> f32 {
+    // NaN must win.
+    values.fold(0.0, |most, value| if value > most || value.is_nan() { value } else { most })
+}
+
+fn difference(ours: &Tensor, theirs: &Tensor) -> f32 {
+    let flat = |tensor: &Tensor| tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).expect("f32");
+    assert_eq!(ours.dims(), theirs.dims());
+    largest(flat(ours).into_iter().zip(flat(theirs)).map(|(a, b)| (a - b).abs()))
+}
+
+fn compare(model: &str, fixture: &str, structure: Structure) {
+    let reference = Fixture::read(fixture);
+    let seed: u64 = reference.metadata["seed"].parse().expect("a seed");
+    let input: Vec<usize> = reference.metadata["input"].split('x').map(|size| size.parse().expect("a size")).collect();
+    let config = detrace::config::Config::load(model).expect("a variant");
+    let vb = Seeded::var_builder(seed, &Device::Cpu, |_| {});
+    let model = RtDetr::new(&config, structure, vb).expect("builds");
+    let image = seeded_image(&input, seed, &Device::Cpu).expect("an image");
+    let selected = reference.tensors["topk"].to_dtype(DType::U32).expect("indices");
+    let forced = Forced { selection: Some(selected.clone()), pixels: Vec::new() };
+    let Stages { backbone, encoder, memory, selection, decoder, output } = model.stages(&image, &forced).expect("runs");
+    for (level, (backbone, encoder)) in backbone.iter().zip(&encoder).enumerate() {
+        let error = reference.error(&format!("backbone.{level}"), backbone);
+        assert!(error <= 1e-4, "backbone level {level}: {error}");
+        let error = reference.error(&format!("encoder.{level}"), encoder);
+        assert!(error <= 1e-4, "encoder level {level}: {error}");
+    }
+    for (name, ours) in [("memory", &memory), ("scores", &selection.scores)] {
+        let error = reference.error(name, ours);
+        assert!(error <= 1e-4, "{name}: {error}");
+    }
+    for (layer, queries) in decoder.iter().enumerate() {
+        let error = reference.error(&format!("decoder.{layer}"), queries);
+        assert!(error <= 1e-3, "decoder layer {layer}: {error}");
+    }
+    let every_eighth = Tensor::arange_step(0u32, 80, 8, &Device::Cpu).expect("classes");
+    let logits = output.logits.index_select(&every_eighth, 2).expect("classes");
+    let error = difference(&logits, &reference.tensors["logits"]);
+    assert!(error <= 1e-3, "logits: {error}");
+    let error = difference(&output.boxes, &reference.tensors["boxes"]);
+    assert!(error <= 1e-4, "boxes: {error}");
+
+    // Our own selection is the same set; its margin is far above the scores' error.
+    let rows = selection.scores.to_vec2::<f32>().expect("scores");
+    for (scores, want) in rows.iter().zip(selected.to_vec2::<u32>().expect("indices")) {
+        let mut order: Vec<u32> = (0..scores.len() as u32).collect();
+        order.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]));
+        let (mut ours, mut want) = (order[..want.len()].to_vec(), want);
+        ours.sort_unstable();
+        want.sort_unstable();
+        assert_eq!(ours, want);
+    }
+}
+
+#[test]
+fn r18vd_train() {
+    compare("rtdetr_r18vd", "rtdetr_r18vd", Structure::Train);
+}
+
+#[test]
+fn r18vd_deploy() {
+    compare("rtdetr_r18vd", "rtdetr_r18vd", Structure::Deploy);
+}
+
+#[test]
+fn r50vd_train() {
+    compare("rtdetr_r50vd", "rtdetr_r50vd", Structure::Train);
+}
+
+#[test]
+fn hgnetv2_l_train() {
+    compare("rtdetr_hgnetv2_l", "rtdetr_hgnetv2_l", Structure::Train);
+}
+
+#[test]
+fn r18vd_not_square() {
+    compare("rtdetr_r18vd", "rtdetr_r18vd-1x3x480x640", Structure::Train);
+}
+
+#[test]
+fn r18vd_two_images() {
+    compare("rtdetr_r18vd", "rtdetr_r18vd-2x3x640x640", Structure::Train);
+}
