@@ -109,10 +109,12 @@ def read(path):
         data = Path(path).read_bytes()
         arrays = safetensors.numpy.load(data)
         size = int.from_bytes(data[:8], "little")
-        return arrays, json.loads(data[8 : 8 + size])["__metadata__"]
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        int(metadata["seed"])
+        return arrays, metadata
     except FileNotFoundError as error:
         raise zoo.ZooError(f"{path}: not there; run without --check to make it") from error
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise zoo.ZooError(f"{path}: cannot be read as a fixture: {error!r}") from error
 
 

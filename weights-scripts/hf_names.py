@@ -96,7 +96,7 @@ def _table(spec):
             (r"norm3\.(weight|bias)", ["final_layer_norm.{p}"]),
         ],
     )
-    # transformers' v2 keeps a second copy of the decoder's heads at the top; it is never run.
+    # transformers' v2 has the decoder's heads under a second name at the top; those are not run.
     tops = ["model.decoder."] + ([""] if spec.version == "v2" else [])
     rows += [
         (r"decoder\.denoising_class_embed\.(weight)", ["model.denoising_class_embed.{p}"]),

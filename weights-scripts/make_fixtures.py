@@ -36,6 +36,7 @@ BORDER = 0.01  # anchors outside (BORDER, 1 - BORDER) are masked
 RMS = (0.3, 30.0)  # where every stage must stay
 CHECK = 1e-5  # largest relative difference that --check accepts
 CROSS = 1e-4  # the same for --cross-check: other code, other order of sums
+PIXELS = 1e-3  # part of the discretely sampled pixels that --cross-check lets rounding move
 
 # Besides one fixture of each model at SQUARE: name -> (model, shape of the image).
 SQUARE = (1, 3, 640, 640)
@@ -108,7 +109,7 @@ def masked_tokens(shape, levels):
     return torch.cat(out)
 
 
-def selection(capture, shape, levels):
+def selection(capture, shape, levels, least):
     """(margin, score at the last rank, score at the next) of the image with the least margin, or `Refused`."""
     queries = capture.topk.shape[1]
     ranked = capture.scores.sort(dim=1, descending=True).values
@@ -121,14 +122,13 @@ def selection(capture, shape, levels):
     border = int(masked[capture.topk].sum())
     if border:
         raise Refused(f"{border} masked border tokens are selected, which tie exactly")
-    if margin < MARGIN:
-        raise Refused(f"ranks {queries} and {queries + 1} are only {margin:.2g} apart, less than {MARGIN:g}")
+    if margin < least:
+        raise Refused(f"ranks {queries} and {queries + 1} are only {margin:.2g} apart, less than {least:g}")
     return margin, last, following
 
 
-def generate(name, spec, shape, official, args):
-    """(capture, metadata) with the first seed that is not refused."""
-    seeds = range(SEEDS) if args.seed is None else [args.seed]
+def generate(name, spec, shape, official, args, seeds, least):
+    """(capture, metadata) with the first of `seeds` that is not refused."""
     network, refusals = None, []
     for seed in seeds:
         if network is None:
@@ -143,7 +143,7 @@ def generate(name, spec, shape, official, args):
                     "of seeded.py must be adapted, here and in the other implementations"
                 )
         try:
-            margin, last, following = selection(capture, shape, spec.levels)
+            margin, last, following = selection(capture, shape, spec.levels, least)
         except Refused as refused:
             refusals.append(f"seed {seed}: {refused}")
             continue
@@ -193,17 +193,22 @@ def make(args, specs):
         if args.only not in (None, name):
             continue
         path = args.out / "parity" / f"{name}.safetensors"
-        old, metadata = fixture_file.read(path) if args.check else (None, None)
-        capture, made = generate(name, spec, shape, official, args)
+        seeds = range(SEEDS) if args.seed is None else [args.seed]
         if not args.check:
+            capture, made = generate(name, spec, shape, official, args, seeds, MARGIN)
             fixture_file.write(path, fixture_file.encode(fixture_file.tensors(capture), made))
             continue
+        # The file's own seed, and room in the margin for another machine's rounding.
+        old, metadata = fixture_file.read(path)
+        seeds = [int(metadata["seed"])] if args.seed is None else seeds
+        capture, made = generate(name, spec, shape, official, args, seeds, MARGIN / 2)
         fixture_file.align(capture, old["topk"])
         worst, where = fixture_file.difference(fixture_file.tensors(capture), old)
         stale = [key for key in ("model", "seed", "input") if metadata.get(key) != made[key]]
         verdict = "ok" if worst <= CHECK and not stale else "DIFFERS"
         failed += verdict != "ok"
-        print(f"{name:32} {verdict}: {worst:.2g} at most, in {where or 'nothing'} {' '.join(stale)}", flush=True)
+        place = f" in {where}" if worst else ""
+        print(f"{name:32} {verdict}: differs by {worst:.2g} at most{place} {' '.join(stale)}".rstrip(), flush=True)
     if args.only in (None, "seeded"):
         path = args.out / "seeded.json"
         if not args.check:
@@ -223,9 +228,15 @@ def cross_check(args, specs):
             raise zoo.ZooError(f"{name}: no such model; there are: {', '.join(specs)}")
         spec, seed = specs[name], args.seed or 0
         image = torch.from_numpy(seeded.image(SQUARE, seed))
-        ours = networks.HfNetwork(spec, seed).run(image)
+        network = networks.HfNetwork(spec, seed)
+        ours = network.run(image)
         truth = build(spec, seed, True, args.official).run(image)
-        fixture_file.align(ours, truth.topk.numpy())
+        fixture_file.align(truth, ours.topk.numpy())
+        # Discrete sampling rounds: the last bit of a location may choose another pixel. Count those, then take the
+        # official pixels and compare everything else.
+        pixels = sum(int((a != b).any(-1).sum()) for a, b in zip(ours.coords, truth.coords, strict=True))
+        if spec.discrete:
+            ours = network.run(image, truth.coords)
         pairs = [(stage, a, b) for (stage, a), (_, b) in zip(fixture_file.stages(ours), fixture_file.stages(truth))]
         pairs += [("logits", ours.logits, truth.logits), ("boxes", ours.boxes, truth.boxes)]
         parts, worst = [], 0.0
@@ -234,11 +245,11 @@ def cross_check(args, specs):
             worst = max(worst, absolute / b.abs().max().item())
             parts.append(f"{stage} {absolute:.1e}")
         moved = int((ours.topk != truth.topk).sum())
-        pixels = sum(int((a != b).sum()) for a, b in zip(ours.coords, truth.coords, strict=True))
-        verdict = "ok" if worst <= CROSS and not moved and not pixels else "DIFFERS"
+        few = pixels <= PIXELS * sum(x[..., 0].numel() for x in truth.coords)
+        verdict = "ok" if worst <= CROSS and not moved and few else "DIFFERS"
         failed += verdict != "ok"
         print(f"{name:32} {verdict}: {worst:.2g} of the largest value at most; {'  '.join(parts)}; ", end="")
-        print(f"{moved} selected tokens and {pixels} sampled pixels differ", flush=True)
+        print(f"{moved} selected tokens differ, {pixels} sampled pixels before forcing", flush=True)
     return 1 if failed else 0
 
 

@@ -86,13 +86,10 @@ class HfNetwork:
         if spec.version == "v1":
             config, model = transformers.RTDetrConfig(**options), transformers.RTDetrForObjectDetection
         else:
-            # Without `tie_word_embeddings=False` transformers ties the heads of all decoder layers to the first;
-            # the official network has one head per layer.
             config = transformers.RTDetrV2Config(
                 **options,
                 decoder_n_levels=spec.levels,
                 decoder_method="discrete" if spec.discrete else "default",
-                tie_word_embeddings=False,
             )
             model = transformers.RTDetrV2ForObjectDetection
         self.model = model(config).eval()
@@ -111,7 +108,7 @@ class HfNetwork:
         unexpected = self.model.load_state_dict(state, strict=False).unexpected_keys
         if unexpected:
             raise zoo.ZooError(f"transformers does not know {unexpected[:5]}")
-        # Tied tensors would take one another's values: look again.
+        # Tensors that share memory would take one another's values: look again.
         for key, value in self.model.state_dict().items():
             if key in state and not torch.equal(value, state[key]):
                 raise zoo.ZooError(f"{key}: did not keep its weights; is it tied to another tensor?")
@@ -124,8 +121,8 @@ class HfNetwork:
         return True
 
     @torch.no_grad()
-    def run(self, image):
-        """One forward pass over `image` [N, 3, H, W]."""
+    def run(self, image, coords=None):
+        """One forward pass over `image` [N, 3, H, W]. `coords` forces the pixels of discrete sampling, layer by layer."""
         capture, inner, hooks = Capture(), self.model.model, []
 
         def keep_tokens(_module, _args, kwargs):
@@ -142,7 +139,7 @@ class HfNetwork:
         ]
         for layer in inner.decoder.layers:
             hooks.append(layer.register_forward_hook(lambda _m, _a, out: capture.hidden.append(out.clone())))
-        restore = self._watch_sampling(capture)
+        restore = self._watch_sampling(capture, coords)
         try:
             out = inner(pixel_values=image)
         finally:
@@ -158,14 +155,17 @@ class HfNetwork:
         capture.boxes = out.intermediate_reference_points[:, -1]
         return capture
 
-    def _watch_sampling(self, capture):
-        """Records the coordinates of discrete sampling; returns what undoes it."""
+    def _watch_sampling(self, capture, forced):
+        """Records the coordinates of discrete sampling and forces them if given; returns what undoes it."""
         if not self.spec.discrete:
             return lambda: None
         module = sys.modules[type(self.model).__module__]
         real = module.multi_scale_deformable_attention_v2
 
         def watched(value, shapes, locations, weights, points, method="default"):
+            if forced is not None:
+                sizes = [[width, height] for (height, width), n in zip(shapes, points) for _ in range(n)]
+                locations = forced[len(capture.coords)] / torch.tensor(sizes)
             capture.coords.append(discrete_coords(locations, shapes, points))
             return real(value, shapes, locations, weights, points, method)
 
