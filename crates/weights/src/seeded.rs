@@ -51,7 +51,10 @@ fn range(name: &str, dims: &[usize]) -> (f64, f64) {
     if name.ends_with("bias") {
         return if name.contains("sampling_offsets") { (-2.0, 2.0) } else { (-0.1, 0.1) };
     }
-    let gain = if name.contains(".branch2") {
+    // Branches that are added to what they branch from, and chains that would grow with depth, are damped.
+    let damped = [".branch2", ".bottlenecks.", ".downsample."].iter().any(|part| name.contains(part))
+        || (name.starts_with("backbone.stages.") && name.contains(".conv1."));
+    let gain = if damped {
         0.8
     } else if name.contains("score_head") {
         2.5
@@ -113,5 +116,27 @@ impl SimpleBackend for Seeded {
 
     fn contains_tensor(&self, _: &str) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bit patterns made by `weights-scripts/seeded.py`.
+    #[test]
+    fn equals_the_python_formula_bit_for_bit() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/seeded.json");
+        let cases: Vec<serde_json::Value> =
+            serde_json::from_str(&std::fs::read_to_string(path).expect("the fixture")).expect("JSON");
+        assert!(cases.len() > 10);
+        for case in cases {
+            let name = case["name"].as_str().expect("a name");
+            let shape: Vec<usize> = serde_json::from_value(case["shape"].clone()).expect("a shape");
+            let want: Vec<u32> = serde_json::from_value(case["bits"].clone()).expect("bits");
+            let values = seeded_values(name, &shape, case["seed"].as_u64().expect("a seed"));
+            let bits: Vec<u32> = values.iter().take(want.len()).map(|value| value.to_bits()).collect();
+            assert_eq!(bits, want, "{name}");
+        }
     }
 }
