@@ -15,8 +15,8 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use crate::{VERSIONS, watched};
 
-/// Bytes that a forward pass holds at its peak per input pixel, activations and work buffers together: measured 730 to 780
-/// on R50 at 640 and 1280 with `/usr/bin/time -v`, rounded up.
+/// Bytes that a forward pass is taken to hold at its peak per input pixel, activations and work buffers together: an
+/// estimate that is still to be measured.
 const BYTES_PER_PIXEL: u64 = 1024;
 
 /// Builds the model with seeded weights, runs it on a seeded image, and gives the facts.
