@@ -37,7 +37,7 @@ pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&json(&counted, &VERSIONS, rename))? + "\n",
         Format::Csv => csv(&counted, rename).map_err(anyhow::Error::from_boxed)?,
-        Format::Paddle => paddle_table(&counted, &modules(&trace)),
+        Format::Paddle => paddle_table(&counted, &trace),
         Format::Table => overview(args, &trace, &counted, convention, config.as_ref(), rename)?,
     };
     emit(&text, args.output.as_deref())?;
@@ -74,18 +74,6 @@ fn convention(name: &str) -> Result<&'static Convention> {
         let names: Vec<&str> = conventions::ALL.iter().map(|convention| convention.name).collect();
         format!("there is no convention {name:?}; there are {}", names.join(", "))
     })
-}
-
-/// Module paths in the order in which the model made them.
-fn modules(trace: &Trace) -> Vec<String> {
-    let mut modules: Vec<String> = Vec::new();
-    for param in &trace.params {
-        let owner = param.name.rsplit_once('.').map_or("", |(owner, _)| owner);
-        if modules.last().is_none_or(|last| last != owner) {
-            modules.push(owner.to_owned());
-        }
-    }
-    modules
 }
 
 /// Blocks (or every layer), then the headline.

@@ -51,6 +51,7 @@ pub(crate) fn trace(config: &Config, input: &[usize], seed: u64, structure: Stru
         ops: recorded.ops,
         blocks: recorded.blocks,
         params: model.params().to_vec(),
+        modules: model.modules().to_vec(),
     };
     trace.check()?;
     Ok(trace)

@@ -81,6 +81,10 @@ pub struct Trace {
     /// whose builder was not watched; then only parameters of operations that ran are known.
     #[serde(default)]
     pub params: Vec<Param>,
+    /// Every module's dotted name, with parameters or without, in the order in which the model made them; empty like
+    /// `params`.
+    #[serde(default)]
+    pub modules: Vec<String>,
 }
 
 /// Why a trace file cannot be used.

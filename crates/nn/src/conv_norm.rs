@@ -96,7 +96,7 @@ impl ConvNorm {
             Structure::Train => Form::Apart {
                 conv: Conv2d::new(config.conv, conv_vb)?,
                 norm: BatchNorm2d::new(config.conv.output, config.frozen, vb.pp(config.norm_name))?,
-                act: config.activation.map(|activation| (activation, Probe::new(act_path))),
+                act: config.activation.map(|activation| (activation, Probe::module(act_path))),
             },
             Structure::Deploy => {
                 let Folded { weight, bias } = Folded::new(&config, &vb)?;

@@ -43,7 +43,7 @@ pub use facts::Facts;
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use norm::{BatchNorm2d, LayerNorm};
-pub use owned::{declare, owned_by};
+pub use owned::{Owned, declare, owned_by};
 pub use pool::{AvgPool2d, MaxPool2d, PoolConfig};
 pub use probe::Probe;
 pub use recorder::{BLOCK, OP, Recorded, Recorder, RecorderLayer};

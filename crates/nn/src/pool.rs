@@ -44,7 +44,7 @@ pub struct MaxPool2d {
 impl MaxPool2d {
     /// The pool that is the module `path`.
     pub fn module(config: PoolConfig, path: String) -> MaxPool2d {
-        MaxPool2d { config, probe: Probe::new(path), role: None }
+        MaxPool2d { config, probe: Probe::module(path), role: None }
     }
 
     /// A pool that the block `path` does by itself.
@@ -73,7 +73,7 @@ pub struct AvgPool2d {
 impl AvgPool2d {
     /// The pool that is the module `path`.
     pub fn module(config: PoolConfig, path: String) -> AvgPool2d {
-        AvgPool2d { config, probe: Probe::new(path) }
+        AvgPool2d { config, probe: Probe::module(path) }
     }
 
     /// `x`: [N, C, H, W]; result: [N, C, H′, W′].

@@ -6,8 +6,8 @@ use candle_core::Result;
 use detrace_flops::{Kind, Op};
 use tracing::Level;
 
-use crate::Facts;
 use crate::recorder::{block_span, op_span, with_recorder};
+use crate::{Facts, declare};
 
 /// A module's or block's name, and the way its operations are observed.
 #[derive(Clone, Debug)]
@@ -24,6 +24,12 @@ impl Probe {
     /// A probe for the module or block with that dotted name, as `vb.prefix()` gives it.
     pub fn new(path: impl Into<Arc<str>>) -> Probe {
         Probe { path: path.into() }
+    }
+
+    /// A probe for a module without parameters, which is [`declare`]d to be there.
+    pub fn module(path: String) -> Probe {
+        declare(&path, &[]);
+        Probe::new(path)
     }
 
     /// The dotted name.

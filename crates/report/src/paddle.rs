@@ -1,16 +1,16 @@
 //! `paddle.flops(print_detail=True)`: the table of `hapi/dynamic_flops.py`, which is `static_flops.py`'s `Table`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use detrace_flops::{Count, Kind, Row, Verdict};
+use detrace_flops::{Count, Kind, Row, Trace, Verdict};
 
-/// Paddle's table of a count under the `paddle` convention, and its last line. Rows are in Paddle's order: by the order in
+/// Paddle's table of a count of `trace` under the `paddle` convention, and its last line. Rows are in Paddle's order: by the order in
 /// which modules were registered (backbone, transformer, neck), numbered by class in the order in which they were made.
 /// Rows of layers that do nothing at inference (`Dropout`, `Identity`) are left out.
-pub fn paddle_table(count: &Count, made: &[String]) -> String {
+pub fn paddle_table(count: &Count, trace: &Trace) -> String {
     let seen: Vec<&Row> = count.rows.iter().filter(|row| row.verdict != Verdict::Invisible).collect();
-    let names = full_names(&seen, made);
-    let order = registration_order(&seen, made);
+    let names = full_names(&seen, trace);
+    let order = registration_order(&seen, trace);
     let head = ["Layer Name", "Input Shape", "Output Shape", "Params", "Flops"].map(str::to_owned);
     let mut cells = vec![head];
     for row in order {
@@ -52,66 +52,44 @@ fn class(kind: &Kind) -> &str {
     }
 }
 
-/// Every module once, in the order in which the model made them: those with parameters as listed, those without where
-/// their first call stands.
-fn made_order<'a>(seen: &[&'a Row], made: &[String]) -> Vec<&'a Row> {
-    let position: HashMap<&str, usize> = made.iter().enumerate().rev().map(|(at, path)| (path.as_str(), at)).collect();
-    let mut last = 0;
-    let mut keyed: Vec<(usize, usize, &Row)> = Vec::new();
-    for (call, row) in seen.iter().enumerate() {
-        last = position.get(row.path.as_str()).copied().unwrap_or(last);
-        keyed.push((last, call, row));
-    }
-    keyed.sort_by_key(|&(at, call, _)| (at, call));
-    keyed.into_iter().map(|(_, _, row)| row).collect()
+/// Layers 1, 2 … of a transformer are deep copies of layer 0 in Paddle and keep its names: the path of the original.
+fn original(path: &str) -> Option<String> {
+    let transformer = path.starts_with("encoder.encoder.") || path.starts_with("decoder.decoder.");
+    let (block, rest) = path.split_once(".layers.").filter(|_| transformer)?;
+    let (number, rest) = rest.split_once('.')?;
+    (number != "0").then(|| format!("{block}.layers.0.{rest}"))
 }
 
-/// `conv2d_0`, `linear_3`: the class and a counter. Layers 1, 2 … of a transformer are copies of layer 0 in Paddle and
-/// keep its names.
-fn full_names<'a>(seen: &[&'a Row], made: &[String]) -> HashMap<&'a str, String> {
+/// `conv2d_0`, `linear_3`: the class and a counter over all layers of that class in the order in which they were made.
+fn full_names<'a>(seen: &[&'a Row], trace: &Trace) -> HashMap<&'a str, String> {
     let rows: HashMap<&str, &&Row> = seen.iter().map(|row| (row.path.as_str(), row)).collect();
-    let first_layer = |path: &str| -> Option<String> {
-        let at = path
-            .find(".layers.")
-            .filter(|_| path.starts_with("encoder.encoder.") || path.starts_with("decoder.decoder."))?;
-        let rest = &path[at + ".layers.".len()..];
-        let (number, rest) = rest.split_once('.')?;
-        (number != "0").then(|| format!("{}.layers.0.{rest}", &path[..at]))
-    };
-    let mut counters: HashMap<String, usize> = HashMap::new();
+    let mut counters: HashMap<&str, usize> = HashMap::new();
+    // Paddle's HGNetv2 makes its frozen norms a second time, which uses up as many numbers.
+    let remade: HashSet<&str> = trace
+        .ops
+        .iter()
+        .filter(|op| op.kind == Kind::BatchNorm && op.attrs.frozen)
+        .map(|op| op.path.as_str())
+        .filter(|path| path.starts_with("backbone.stem.") || path.starts_with("backbone.stages."))
+        .collect();
+    counters.insert(class(&Kind::BatchNorm), remade.len());
     let mut names: HashMap<&str, String> = HashMap::new();
-    // Uncalled modules take numbers too; in an RT-DETR they are linear layers (score heads).
-    let mut number = |kind: &str| {
-        let counter = counters.entry(kind.to_owned()).or_default();
+    for path in trace.modules.iter().filter(|path| original(path).is_none()) {
+        let row = rows.get(path.as_str());
+        // Modules that nothing called have numbers too; in an RT-DETR they are linear layers (heads).
+        let class = match row {
+            Some(row) => class(&row.kind),
+            None if path.contains("_head.") => "linear",
+            None => continue,
+        };
+        let counter = counters.entry(class).or_default();
+        if let Some(row) = row {
+            names.insert(&row.path, format!("{class}_{counter}"));
+        }
         *counter += 1;
-        format!("{kind}_{}", *counter - 1)
-    };
-    let in_order = made_order(seen, made);
-    let mut called = in_order.iter().peekable();
-    for path in made {
-        while let Some(row) = called.next_if(|row| !made.contains(&row.path)) {
-            names.insert(&row.path, number(class(&row.kind)));
-        }
-        if first_layer(path).is_some() {
-            continue;
-        }
-        match rows.get(path.as_str()) {
-            Some(row) => {
-                names.insert(&row.path, number(class(&row.kind)));
-                called.next_if(|next| next.path == *path);
-            }
-            None if path.contains("score_head") || path.contains("bbox_head") => drop(number("linear")),
-            None => {}
-        }
-        while called.next_if(|row| first_layer(&row.path).is_some()).is_some() {}
-    }
-    for row in called {
-        if first_layer(&row.path).is_none() {
-            names.insert(&row.path, number(class(&row.kind)));
-        }
     }
     for row in seen {
-        if let Some(name) = first_layer(&row.path).and_then(|first| names.get(first.as_str()).cloned()) {
+        if let Some(name) = original(&row.path).and_then(|path| names.get(path.as_str()).cloned()) {
             names.insert(&row.path, name);
         }
     }
@@ -119,21 +97,21 @@ fn full_names<'a>(seen: &[&'a Row], made: &[String]) -> HashMap<&'a str, String>
 }
 
 /// Depth first over the tree of modules, children in the order in which they were made; DETR registers its neck last.
-fn registration_order<'a>(seen: &[&'a Row], made: &[String]) -> Vec<&'a Row> {
+fn registration_order<'a>(seen: &[&'a Row], trace: &Trace) -> Vec<&'a Row> {
+    fn ends(path: &str) -> impl Iterator<Item = usize> {
+        path.match_indices('.').map(|(at, _)| at).chain([path.len()])
+    }
     let mut ranks: HashMap<&str, usize> = HashMap::new();
-    let in_order = made_order(seen, made);
-    for row in &in_order {
-        for end in row.path.match_indices('.').map(|(at, _)| at).chain([row.path.len()]) {
+    for path in &trace.modules {
+        for end in ends(path) {
             let next = ranks.len();
-            ranks.entry(&row.path[..end]).or_insert(next);
+            ranks.entry(&path[..end]).or_insert(next);
         }
     }
-    let key = |row: &Row| -> Vec<usize> {
-        let top = usize::from(row.path.starts_with("encoder"));
-        let ends = row.path.match_indices('.').map(|(at, _)| at).chain([row.path.len()]);
-        std::iter::once(top).chain(ends.map(|end| ranks.get(&row.path[..end]).copied().unwrap_or(0))).collect()
-    };
-    let mut rows = in_order.clone();
-    rows.sort_by_key(|row| key(row));
+    let mut rows = seen.to_vec();
+    rows.sort_by_cached_key(|row| -> (bool, Vec<usize>) {
+        let rank = |end: usize| ranks.get(&row.path[..end]).copied().unwrap_or(usize::MAX);
+        (row.path.starts_with("encoder"), ends(&row.path).map(rank).collect())
+    });
     rows
 }

@@ -2,7 +2,7 @@ use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_config::{Config, ImageSize};
 use detrace_flops::Param;
-use detrace_nn::{Mlp, Probe, Structure, declare, owned_by};
+use detrace_nn::{Mlp, Owned, Probe, Structure, declare, owned_by};
 
 use crate::backbone::Backbone;
 use crate::decoder::{Decoder, DecoderLayer};
@@ -19,7 +19,7 @@ pub struct RtDetr {
     projection: InputProjection,
     selection: QuerySelection,
     decoder: Decoder,
-    params: Vec<Param>,
+    owned: Owned,
     root: Probe,
     decoder_probe: Probe,
 }
@@ -66,8 +66,8 @@ impl RtDetr {
     /// If the configuration contradicts itself, or a tensor is missing or has another shape.
     pub fn new(config: &Config, structure: Structure, vb: VarBuilder) -> Result<RtDetr> {
         config.check().map_err(candle_core::Error::wrap)?;
-        let (built, params) = owned_by(|| RtDetr::build(config, structure, vb));
-        Ok(RtDetr { params, ..built? })
+        let (built, owned) = owned_by(|| RtDetr::build(config, structure, vb));
+        Ok(RtDetr { owned, ..built? })
     }
 
     fn build(config: &Config, structure: Structure, vb: VarBuilder) -> Result<RtDetr> {
@@ -94,7 +94,7 @@ impl RtDetr {
             projection,
             selection,
             decoder,
-            params: Vec::new(),
+            owned: Owned::default(),
             root: Probe::new(vb.prefix()),
             decoder_probe: Probe::new(decoder_vb.prefix()),
         })
@@ -130,7 +130,12 @@ impl RtDetr {
 
     /// Every parameter that the network owns, by its full name, in the order of construction.
     pub fn params(&self) -> &[Param] {
-        &self.params
+        &self.owned.params
+    }
+
+    /// Every module's dotted name, in the order of construction.
+    pub fn modules(&self) -> &[String] {
+        &self.owned.modules
     }
 
     /// The configuration it was built from.
