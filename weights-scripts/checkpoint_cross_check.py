@@ -35,6 +35,7 @@ import zoo
 from checkpoint_hf import HfHgNetwork
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Models, and their configurations in PaddleDetection.
 MODELS = {
     "rtdetr_r18vd": "rtdetr/rtdetr_r18vd_6x_coco.yml",
     "rtdetr_r50vd": "rtdetr/rtdetr_r50vd_6x_coco.yml",
@@ -42,7 +43,7 @@ MODELS = {
     "rtdetr_hgnetv2_l": "rtdetr/rtdetr_hgnetv2_l_6x_coco.yml",
     "rtdetrv2_r18vd": "rtdetrv2/rtdetrv2_r18vd_120e_coco.yml",
     "rtdetrv2_r18vd_dsp": "rtdetrv2/rtdetrv2_r18vd_dsp_3x_coco.yml",
-    "rtdetrv2_hgnetv2_l": "rtdetrv2/rtdetrv2_hgnetv2_l_6x_coco.yml",
+    "rtdetrv2_hgnetv2_l": None,  # PaddleDetection has none
 }
 # Discrete sampling reads another pixel where rounding tips over: a handful of queries may differ.
 DISCRETE_MAY_DIFFER = 0.02
@@ -72,12 +73,22 @@ class Checker:
         self.say(f"{what}, {len(expected)} tensors", fault)
 
     def answers(self, what, got, expected, discrete):
-        """Logits and boxes of the same queries."""
-        differ = (np.abs(got[0] - expected[0]).max(-1) > 1e-3) | (np.abs(got[1] - expected[1]).max(-1) > 1e-4)
-        allowed = DISCRETE_MAY_DIFFER if discrete else 0.0
-        worst = np.abs(got[0] - expected[0]).max(), np.abs(got[1] - expected[1]).max()
-        said = f"{what}: largest differences {worst[0]:.1e} (logits), {worst[1]:.1e} (boxes)"
-        self.say(said, f"{int(differ.sum())} queries differ" if differ.mean() > allowed else "")
+        """Logits and boxes of the queries. Queries of almost the same score may be ranked the other way round."""
+        (logits, boxes), (wanted, places) = ([part[0] for part in parts] for parts in (got, expected))
+        order = np.arange(len(logits))
+        swapped = [int(i) for i in order if _far(logits[i], wanted[i], boxes[i], places[i])]
+        for i in swapped:
+            order[i] = next((j for j in swapped if not _far(logits[j], wanted[i], boxes[j], places[i])), i)
+        logits, boxes = logits[order], boxes[order]
+        differ = sum(_far(*rows) for rows in zip(logits, wanted, boxes, places))
+        worst = np.abs(logits - wanted).max(), np.abs(boxes - places).max()
+        said = f"{what}: largest differences {worst[0]:.1e} (logits), {worst[1]:.1e} (boxes), {len(swapped)} swapped"
+        self.say(said, f"{differ} queries differ" if differ > len(logits) * (DISCRETE_MAY_DIFFER if discrete else 0) else "")
+
+
+def _far(logits, wanted, boxes, places):
+    """Whether one query's answers differ."""
+    return bool(np.abs(logits - wanted).max() > 1e-3 or np.abs(boxes - places).max() > 1e-4)
 
 
 def torch_files(spec, state, folder):
@@ -172,7 +183,7 @@ def check(name, options, checker, folder):
     checker.say("the official code loads what Rust writes", ", ".join(lost[:4]))
 
     # PaddleDetection
-    if options.paddle_python:
+    if options.paddle_python and MODELS[name]:
         given = folder / "given.safetensors"
         save_file(expected | {"image": image}, given)
         script = [options.paddle_python, ROOT / "weights-scripts" / "checkpoint_paddle.py", options.detection]

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::{file, values};
 use detrace_weights::load::Classes;
+use detrace_weights::schemes::{Kind, kind};
 use detrace_weights::{Change, Checkpoint, Scheme, Weights, WeightsError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -193,6 +194,58 @@ fn paddles_matrices_are_transposed_and_its_embedding_padded() {
         assert_eq!(weights.report().changed(Change::Transposed), 2);
         assert_eq!(weights.report().changed(Change::Padded), 1);
         assert!(weights.contains("encoder.lateral_convs.0.norm.running_var"));
+    }
+}
+
+/// A safetensors file of zeros with the names and shapes of a list, which takes no room on the disk.
+fn hollow(path: &Path, list: &str) {
+    let (mut header, mut at) = (serde_json::Map::new(), 0_usize);
+    for (name, shape) in common::names(list) {
+        let end = at + 4 * shape.iter().product::<usize>();
+        header.insert(name, serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [at, end]}));
+        at = end;
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    let start = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    std::fs::write(path, &start).expect("written");
+    let file = std::fs::OpenOptions::new().write(true).open(path).expect("there");
+    file.set_len((start.len() + at) as u64).expect("longer");
+}
+
+/// The canonical tensors of the model that an official list is of.
+fn needed(list: &str) -> Vec<(String, Vec<usize>)> {
+    let scheme = common::LISTS.iter().find(|(_, known)| *known == list).expect("a list").0;
+    let canonical = common::names(list).into_iter();
+    let canonical = canonical.map(|(name, shape)| (scheme.to_canonical(&name).expect("known").name, shape));
+    canonical.filter(|(name, _)| !matches!(kind(name), Some(Kind::Constant(_)))).collect()
+}
+
+#[test]
+fn real_networks_load_strictly_from_every_framework() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("w.safetensors");
+    for (list, model, transposed, merged, padded) in [
+        ("torch_rtdetr_r50vd", "torch_rtdetr_r50vd", 0, 0, 0),
+        ("paddle_rtdetr_r50vd", "torch_rtdetr_r50vd", 83, 0, 1),
+        ("hf_rtdetr_r50vd", "torch_rtdetr_r50vd", 0, 14, 0),
+        ("torch_rtdetrv2_r18vd", "torch_rtdetrv2_r18vd", 0, 0, 0),
+        ("paddle_rtdetrv2_r18vd_dsp", "torch_rtdetrv2_r18vd", 47, 0, 1),
+        ("hf_rtdetr_v2_r18vd", "torch_rtdetrv2_r18vd", 0, 8, 0),
+        ("torch_rtdetrv2_hgnetv2_l", "torch_rtdetrv2_hgnetv2_l", 0, 0, 0),
+        ("paddle_rtdetr_hgnetv2_l", "torch_rtdetrv2_hgnetv2_l", 83, 0, 1),
+    ] {
+        hollow(&path, list);
+        let needed = needed(model);
+        let weights = Weights::load(Checkpoint::open(&path).expect("sound"), &needed, false);
+        let weights = weights.unwrap_or_else(|error| panic!("{list}: {error}"));
+        assert_eq!(weights.names().count(), needed.len());
+        let changed =
+            [Change::Transposed, Change::Merged, Change::Padded].map(|change| weights.report().changed(change));
+        assert_eq!(changed, [transposed, merged, padded], "{list}");
+        assert_eq!(weights.classes(), Some(80));
+        // Another model's weights do not fit.
+        let other = if model == "torch_rtdetr_r50vd" { "torch_rtdetrv2_r18vd" } else { "torch_rtdetr_r50vd" };
+        refused(Weights::load(Checkpoint::open(&path).expect("sound"), &self::needed(other), false));
     }
 }
 
