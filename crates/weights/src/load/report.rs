@@ -27,7 +27,7 @@ pub struct Report {
     pub unexpected: Vec<SetAside>,
     /// Tensors whose shape is not the model's.
     pub wrong_shape: Vec<Misfit>,
-    /// SetAside if the file is of another number of classes than the model, as fine-tuned checkpoints are.
+    /// There if the file is of another number of classes than the model, as fine-tuned checkpoints are.
     pub classes: Option<Classes>,
 }
 
