@@ -39,7 +39,7 @@ impl Weights {
             ));
         }
         let tensors = self.written(scheme);
-        let header = self.header(&tensors, scheme, model);
+        let header = self.header(&tensors, scheme, model)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = new_file(folder).map_err(failed)?;
         let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
@@ -76,7 +76,7 @@ impl Weights {
     }
 
     /// The header, padded with spaces to a multiple of eight bytes.
-    fn header(&self, tensors: &[Written], scheme: Scheme, model: &str) -> Vec<u8> {
+    fn header(&self, tensors: &[Written], scheme: Scheme, model: &str) -> Result<Vec<u8>, WeightsError> {
         let source = self.checkpoint();
         let metadata = BTreeMap::from([
             ("format", "pt".to_owned()),
@@ -85,7 +85,7 @@ impl Weights {
             ("producer", concat!("detrace ", env!("CARGO_PKG_VERSION")).to_owned()),
             ("source_format", source.format().name().to_owned()),
             ("source_names", self.scheme().name().to_owned()),
-            ("source_sha256", source.sha256()),
+            ("source_sha256", self.checkpoint().sha256()?),
         ]);
         let mut header = Map::new();
         header.insert("__metadata__".to_owned(), json!(metadata));
@@ -98,7 +98,7 @@ impl Weights {
         }
         let mut header = Value::Object(header).to_string().into_bytes();
         header.resize(header.len().next_multiple_of(8), b' ');
-        header
+        Ok(header)
     }
 
     /// The bytes of a tensor to be written.

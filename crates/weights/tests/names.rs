@@ -61,6 +61,14 @@ fn all_schemes_agree_on_real_networks() {
 }
 
 #[test]
+fn hugging_faces_hgnet_is_the_official_backbone() {
+    let hf = canonical(Scheme::HuggingFace, &names("hf_hgnetv2_l_backbone"));
+    let mut official = canonical(Scheme::Canonical, &names("torch_rtdetrv2_hgnetv2_l"));
+    official.retain(|name, _| name.starts_with("backbone."));
+    assert_eq!(comparable(hf), comparable(official));
+}
+
+#[test]
 fn names_go_there_and_back() {
     for (scheme, list) in common::LISTS {
         for (name, _) in names(list) {
@@ -214,6 +222,13 @@ fn hugging_face_names_are_read_in_all_their_spellings() {
         ("model.encoder.aifi.0.layers.0.mlp.fc2.weight", "encoder.encoder.0.layers.0.linear2.weight"),
         ("model.decoder.layers.3.mlp.fc1.weight", "decoder.decoder.layers.3.linear1.weight"),
         ("model.weight_embedding.weight", "decoder.tgt_embed.weight"),
+        ("model.encoder.encoder.0.layers.0.self_attn_layer_norm.bias", "encoder.encoder.0.layers.0.norm1.bias"),
+        ("model.encoder.encoder.0.layers.0.final_layer_norm.bias", "encoder.encoder.0.layers.0.norm2.bias"),
+        ("model.decoder.layers.5.self_attn_layer_norm.weight", "decoder.decoder.layers.5.norm1.weight"),
+        ("model.decoder.layers.5.encoder_attn_layer_norm.weight", "decoder.decoder.layers.5.norm2.weight"),
+        ("model.decoder.layers.5.final_layer_norm.weight", "decoder.decoder.layers.5.norm3.weight"),
+        ("model.decoder.layers.5.encoder_attn.value_proj.bias", "decoder.decoder.layers.5.cross_attn.value_proj.bias"),
+        ("model.backbone.model.embedder.embedder.2.convolution.weight", "backbone.conv1.conv1_3.conv.weight"),
     ] {
         assert_eq!(Scheme::HuggingFace.to_canonical(name).map(|mapped| mapped.name).as_deref(), Some(canonical));
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use plan::Recipe;
-pub use report::{Change, Classes, Given, Misfit, Report, Set};
+pub use report::{Change, Classes, Given, Misfit, Report, SetAside};
 
 use crate::sources::Layout;
 use crate::{Checkpoint, Dtype, Scheme, WeightsError};

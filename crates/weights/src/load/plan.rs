@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::{Change, Classes, Given, Misfit, Report, Set};
+use super::report::{Change, Classes, Given, Misfit, Report, SetAside};
 use crate::schemes::{How, Kind, kind};
 use crate::{Checkpoint, Dtype, Scheme, WeightsError};
 
@@ -72,11 +72,11 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn ignore(&mut self, name: &str, why: impl Into<String>) {
-        self.report.ignored.push(Set { name: name.to_owned(), why: why.into() });
+        self.report.ignored.push(SetAside { name: name.to_owned(), why: why.into() });
     }
 
     fn refuse(&mut self, name: &str, why: impl Into<String>) {
-        self.report.unexpected.push(Set { name: name.to_owned(), why: why.into() });
+        self.report.unexpected.push(SetAside { name: name.to_owned(), why: why.into() });
     }
 
     fn is_needed(&self, canonical: &str) -> bool {
@@ -126,10 +126,10 @@ impl Planner<'_> {
                     let equal = self.checkpoint.info(first) == self.checkpoint.info(&name)
                         && self.checkpoint.bytes(first)? == self.checkpoint.bytes(&name)?;
                     if equal {
-                        self.report.ignored.push(Set { name, why: "is a tied copy".to_owned() });
+                        self.report.ignored.push(SetAside { name, why: "is a tied copy".to_owned() });
                     } else {
                         let why = format!("should be a tied copy of {first} and differs from it");
-                        self.report.unexpected.push(Set { name, why });
+                        self.report.unexpected.push(SetAside { name, why });
                     }
                 }
                 _ => kept.push((name, how)),

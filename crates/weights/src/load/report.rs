@@ -20,14 +20,14 @@ pub struct Report {
     /// Tensors that go into the model.
     pub mapped: Vec<Given>,
     /// Tensors of the file that are left out on purpose.
-    pub ignored: Vec<Set>,
+    pub ignored: Vec<SetAside>,
     /// Canonical names of tensors that the model needs and the file does not have.
     pub missing: Vec<String>,
     /// Tensors of the file that have no place in the model.
-    pub unexpected: Vec<Set>,
+    pub unexpected: Vec<SetAside>,
     /// Tensors whose shape is not the model's.
     pub wrong_shape: Vec<Misfit>,
-    /// Set if the file is of another number of classes than the model, as fine-tuned checkpoints are.
+    /// There if the file is of another number of classes than the model, as fine-tuned checkpoints are.
     pub classes: Option<Classes>,
 }
 
@@ -60,7 +60,7 @@ pub enum Change {
 
 /// A tensor of the file and why it is set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Set {
+pub struct SetAside {
     /// Name in the file.
     pub name: String,
     /// Why.
@@ -180,7 +180,7 @@ impl fmt::Display for Report {
             writeln!(out, "  {name}")?;
         }
         writeln!(out, "unexpected   {:>5}", self.unexpected.len())?;
-        for Set { name, why } in &self.unexpected {
+        for SetAside { name, why } in &self.unexpected {
             writeln!(out, "  {name}: {why}")?;
         }
         writeln!(out, "wrong shape  {:>5}", self.wrong_shape.len())?;

@@ -15,7 +15,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
-use sha2::{Digest, Sha256};
 
 pub use dtype::Dtype;
 pub(crate) use dtype::Layout;
@@ -265,8 +264,9 @@ impl Checkpoint {
     }
 
     /// SHA-256 of the file, in hexadecimal.
-    pub fn sha256(&self) -> String {
-        Sha256::digest(self.map.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
+    pub fn sha256(&self) -> Result<String, WeightsError> {
+        let read = |error: std::io::Error| WeightsError::Read { path: self.path.clone(), reason: error.to_string() };
+        self.map.sha256().map_err(read)
     }
 }
 

@@ -7,7 +7,7 @@ use detrace_weights::Scheme;
 use serde_json::Value;
 
 /// The lists, and the scheme that each is written in.
-pub(crate) const LISTS: [(Scheme, &str); 8] = [
+pub(crate) const LISTS: [(Scheme, &str); 9] = [
     (Scheme::TorchV1, "torch_rtdetr_r50vd"),
     (Scheme::Canonical, "torch_rtdetrv2_r18vd"),
     (Scheme::Canonical, "torch_rtdetrv2_hgnetv2_l"),
@@ -16,6 +16,7 @@ pub(crate) const LISTS: [(Scheme, &str); 8] = [
     (Scheme::Paddle, "paddle_rtdetr_hgnetv2_l"),
     (Scheme::HuggingFace, "hf_rtdetr_r50vd"),
     (Scheme::HuggingFace, "hf_rtdetr_v2_r18vd"),
+    (Scheme::HuggingFace, "hf_hgnetv2_l_backbone"),
 ];
 
 /// Names and shapes of a list in `tests/data/names`.
