@@ -36,7 +36,7 @@ impl Config {
             return fail("backbone.depth", format!("{depth} is not one of 18, 34, 50, 101"));
         }
         let levels = self.backbone.return_idx();
-        let consecutive = levels.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        let consecutive = levels.windows(2).all(|pair| pair[1].checked_sub(pair[0]) == Some(1));
         if levels.is_empty() || !consecutive || levels.last().is_some_and(|&last| last > 3) {
             return fail(
                 "backbone.return_idx",

@@ -1,8 +1,4 @@
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
-
-use crate::ConfigError;
 
 /// Everything that shapes an RT-DETR network, and what was published about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -339,34 +335,6 @@ pub struct Published {
 }
 
 impl Config {
-    /// Reads and checks a configuration in detrace's own form. `path` is named in errors.
-    pub fn from_yaml(text: &str, path: &str) -> Result<Config, ConfigError> {
-        let config: Config = serde_saphyr::from_str(text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), reason: error.to_string() })?;
-        config.check()?;
-        Ok(config)
-    }
-
-    /// The model that a user named: a variant of the zoo, or a file.
-    pub fn load(model: &str) -> Result<Config, ConfigError> {
-        if let Some(config) = crate::zoo::get(model) {
-            return config;
-        }
-        let path = Path::new(model);
-        let looks_like_a_path = model.contains(['/', '\\']) || path.extension().is_some();
-        if !looks_like_a_path && !path.exists() {
-            return Err(ConfigError::UnknownModel { name: model.to_owned(), nearest: crate::zoo::nearest(model) });
-        }
-        const LARGEST: u64 = 1 << 20;
-        let read = |reason: String| ConfigError::Read { path: model.to_owned(), reason };
-        let size = std::fs::metadata(path).map_err(|error| read(error.to_string()))?.len();
-        if size > LARGEST {
-            return Err(read(format!("{size} bytes are too many for a configuration")));
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| read(error.to_string()))?;
-        Config::from_yaml(&text, model)
-    }
-
     /// Channels of each of the decoder's input levels that come from the encoder.
     pub fn encoder_levels(&self) -> usize {
         self.backbone.return_idx().len()

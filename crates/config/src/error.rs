@@ -2,7 +2,7 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No variant of that name, and no file either.
-    #[error("there is no model {name:?}{}; `detrace models` lists them, and a path to a YAML file works too", did_you_mean(.nearest))]
+    #[error("there is no model {name:?}{}; `detrace models` lists them, and a path to a file works too", did_you_mean(.nearest))]
     UnknownModel {
         /// What was asked for.
         name: String,
@@ -24,6 +24,16 @@ pub enum ConfigError {
         path: String,
         /// Line, column and fault.
         reason: String,
+    },
+    /// A line of a user's file is at fault.
+    #[error("{path}:{line}: {fault}")]
+    InFile {
+        /// The file.
+        path: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// What is wrong, and what would be right.
+        fault: String,
     },
     /// Keys contradict each other or are out of range.
     #[error("model {model}: {key}: {fault}")]

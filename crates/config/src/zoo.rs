@@ -17,27 +17,7 @@ pub fn get(name: &str) -> Option<Result<Config, ConfigError>> {
 
 /// The known name that is nearest to a mistyped one, if any is near.
 pub(crate) fn nearest(name: &str) -> Option<String> {
-    names()
-        .map(|known| (distance(name, known), known))
-        .filter(|(distance, _)| *distance <= 4)
-        .min()
-        .map(|(_, known)| known.to_owned())
-}
-
-/// Levenshtein distance, on characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    crate::nearest::nearest(name, names(), 4).map(str::to_owned)
 }
 
 #[cfg(test)]
