@@ -43,7 +43,7 @@ pub(crate) enum ModelsFormat {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FlopsArgs {
-    /// A model of the zoo (see `detrace models`), or a YAML file
+    /// A model of the zoo (see `detrace models`), a YAML file, a PaddleDetection yml, or a Hugging Face config.json
     #[arg(required_unless_present = "from", conflicts_with = "from")]
     pub(crate) model: Option<String>,
     /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: 1x3x640x640]

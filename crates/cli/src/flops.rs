@@ -2,14 +2,14 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use detrace_config::Config;
+use detrace_config::{Config, Loaded};
 use detrace_flops::{Convention, Count, CustomOps, ParamRole, Trace, conventions, count};
 use detrace_report::{Rename, csv, json, layers, paddle_table, stages, thousands};
 use detrace_weights::PaddleNames;
 
 use crate::args::{FlopsArgs, Format, Names, Structure};
 use crate::trace::{parse_shape, trace};
-use crate::{VERSIONS, emit};
+use crate::{VERSIONS, emit, report, warn, writable};
 
 /// `detrace flops`.
 pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
@@ -17,6 +17,9 @@ pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
     let convention = args.convention.as_deref().map(convention).transpose()?;
     if args.format == Format::Paddle && convention.is_some_and(|convention| convention.name != "paddle") {
         bail!("--format paddle is Paddle's own table, so it goes with --convention paddle only");
+    }
+    for file in [&args.output, &args.trace_out].into_iter().flatten() {
+        writable(file)?;
     }
     let (trace, config) = facts(args)?;
     if let Some(path) = &args.trace_out {
@@ -44,8 +47,7 @@ pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
     let unknown = &counted.audit.unknown;
     if args.strict && !unknown.is_empty() {
         let paths: Vec<&str> = unknown.iter().map(|op| op.path.as_str()).collect();
-        let fault = format!("error: `{}` has no rule for {}\n", counted.convention, paths.join(", "));
-        std::io::Write::write_all(&mut std::io::stderr(), fault.as_bytes())?;
+        report(&format!("error: `{}` has no rule for {}", counted.convention, paths.join(", ")));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -60,7 +62,10 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         return Ok((trace, config));
     }
     let model = args.model.as_deref().context("a model is needed")?;
-    let config = Config::load(model)?;
+    let Loaded { config, warnings } = Loaded::open(model)?;
+    for warning in warnings {
+        warn(&warning);
+    }
     let input = parse_shape(args.input.as_deref().unwrap_or("1x3x640x640"))?;
     let structure = match args.structure {
         Structure::Train => detrace_nn::Structure::Train,

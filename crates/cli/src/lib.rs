@@ -9,7 +9,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 /// Ours, candle's and the Paddle whose rules are mirrored.
@@ -27,7 +27,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            report(&format!("error: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -38,6 +38,17 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// Says something beside the output.
+pub(crate) fn report(message: &str) {
+    // Nobody is left to tell where standard error is closed.
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+/// Says what the user may want to know, without failing.
+pub(crate) fn warn(message: &str) {
+    report(&format!("warning: {message}"));
+}
+
 /// Writes to a file, whole or not at all, or to standard output.
 pub(crate) fn emit(text: &str, output: Option<&Path>) -> Result<()> {
     let Some(path) = output else {
@@ -45,14 +56,29 @@ pub(crate) fn emit(text: &str, output: Option<&Path>) -> Result<()> {
         stdout.write_all(text.as_bytes())?;
         return Ok(stdout.flush()?);
     };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
         file.write_all(text.as_bytes())?;
         file.persist(path)?;
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Finds out before long work whether a file can be written after it.
+pub(crate) fn writable(path: &Path) -> Result<()> {
+    let folder = folder(path);
+    if !folder.is_dir() {
+        bail!("cannot write {}: there is no folder {}", path.display(), folder.display());
+    }
+    if path.is_dir() {
+        bail!("cannot write {}: it is a folder; name a file in it", path.display());
+    }
+    Ok(())
 }
 
 /// Whether to show progress: only where a person watches.

@@ -92,7 +92,7 @@ pub struct Trace {
 pub enum TraceError {
     /// Not JSON, or not of this form.
     #[error("not a detrace trace: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(serde_json::Error),
     /// Written by another version.
     #[error("the trace has schema {found}, this program reads schema {SCHEMA}")]
     Schema {
@@ -111,6 +111,12 @@ pub enum TraceError {
     /// A parameter too large to be one.
     #[error("the trace's parameter {0:?} has dimensions that multiply to more than can be counted exactly")]
     Huge(String),
+}
+
+impl From<serde_json::Error> for TraceError {
+    fn from(error: serde_json::Error) -> Self {
+        TraceError::Json(error)
+    }
 }
 
 impl Trace {
