@@ -15,8 +15,8 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use crate::{VERSIONS, watched};
 
-/// Bytes that a forward pass is taken to hold at its peak per input pixel, activations and work buffers together: an
-/// estimate that is still to be measured.
+/// Bytes that a forward pass may hold at its peak per input pixel. Peak resident size less the weights came to 260 B (R18),
+/// 330 B (R50, HGNetv2-L) and 670 B (HGNetv2-H) a pixel for `detrace flops MODEL --input 1x3x1280x1280`.
 const BYTES_PER_PIXEL: u64 = 1024;
 
 /// Builds the model with seeded weights, runs it on a seeded image, and gives the facts.
