@@ -56,7 +56,12 @@ fn compare(model: &str, fixture: &str, structure: Structure) {
     let model = RtDetr::new(&config, structure, vb).expect("builds");
     let image = seeded_image(&input, seed, &Device::Cpu).expect("an image");
     let selected = reference.tensors["topk"].to_dtype(DType::U32).expect("indices");
-    let forced = Forced { selection: Some(selected.clone()), pixels: Vec::new() };
+    // Discrete sampling rounds, so the last bit of a coordinate can choose another pixel: the official ones are read.
+    let pixels = (0..config.decoder.layers_run())
+        .filter_map(|layer| reference.tensors.get(&format!("coords.{layer}")))
+        .map(|pixels| pixels.to_dtype(DType::U32).expect("pixels"))
+        .collect();
+    let forced = Forced { selection: Some(selected.clone()), pixels };
     let Stages { backbone, encoder, memory, selection, decoder, output } = model.stages(&image, &forced).expect("runs");
     for (level, (backbone, encoder)) in backbone.iter().zip(&encoder).enumerate() {
         let error = reference.error(&format!("backbone.{level}"), backbone);
@@ -91,32 +96,46 @@ fn compare(model: &str, fixture: &str, structure: Structure) {
     }
 }
 
-#[test]
-fn r18vd_train() {
-    compare("rtdetr_r18vd", "rtdetr_r18vd", Structure::Train);
+/// A test for each fixture and structure.
+macro_rules! parity {
+    ($($test:ident: $model:literal, $fixture:literal;)*) => {$(
+        mod $test {
+            #[test]
+            fn train() {
+                super::compare($model, $fixture, super::Structure::Train);
+            }
+
+            #[test]
+            fn deploy() {
+                super::compare($model, $fixture, super::Structure::Deploy);
+            }
+        }
+    )*};
 }
 
-#[test]
-fn r18vd_deploy() {
-    compare("rtdetr_r18vd", "rtdetr_r18vd", Structure::Deploy);
-}
-
-#[test]
-fn r50vd_train() {
-    compare("rtdetr_r50vd", "rtdetr_r50vd", Structure::Train);
-}
-
-#[test]
-fn hgnetv2_l_train() {
-    compare("rtdetr_hgnetv2_l", "rtdetr_hgnetv2_l", Structure::Train);
-}
-
-#[test]
-fn r18vd_not_square() {
-    compare("rtdetr_r18vd", "rtdetr_r18vd-1x3x480x640", Structure::Train);
-}
-
-#[test]
-fn r18vd_two_images() {
-    compare("rtdetr_r18vd", "rtdetr_r18vd-2x3x640x640", Structure::Train);
+parity! {
+    r18vd: "rtdetr_r18vd", "rtdetr_r18vd";
+    r34vd: "rtdetr_r34vd", "rtdetr_r34vd";
+    r50vd_m: "rtdetr_r50vd_m", "rtdetr_r50vd_m";
+    r50vd: "rtdetr_r50vd", "rtdetr_r50vd";
+    r101vd: "rtdetr_r101vd", "rtdetr_r101vd";
+    hgnetv2_l: "rtdetr_hgnetv2_l", "rtdetr_hgnetv2_l";
+    hgnetv2_x: "rtdetr_hgnetv2_x", "rtdetr_hgnetv2_x";
+    hgnetv2_h: "rtdetr_hgnetv2_h", "rtdetr_hgnetv2_h";
+    v2_r18vd: "rtdetrv2_r18vd", "rtdetrv2_r18vd";
+    v2_r34vd: "rtdetrv2_r34vd", "rtdetrv2_r34vd";
+    v2_r50vd_m: "rtdetrv2_r50vd_m", "rtdetrv2_r50vd_m";
+    v2_r50vd: "rtdetrv2_r50vd", "rtdetrv2_r50vd";
+    v2_r101vd: "rtdetrv2_r101vd", "rtdetrv2_r101vd";
+    v2_hgnetv2_l: "rtdetrv2_hgnetv2_l", "rtdetrv2_hgnetv2_l";
+    v2_hgnetv2_x: "rtdetrv2_hgnetv2_x", "rtdetrv2_hgnetv2_x";
+    v2_hgnetv2_h: "rtdetrv2_hgnetv2_h", "rtdetrv2_hgnetv2_h";
+    v2_r18vd_dsp: "rtdetrv2_r18vd_dsp", "rtdetrv2_r18vd_dsp";
+    v2_r34vd_dsp: "rtdetrv2_r34vd_dsp", "rtdetrv2_r34vd_dsp";
+    v2_r50vd_m_dsp: "rtdetrv2_r50vd_m_dsp", "rtdetrv2_r50vd_m_dsp";
+    v2_r50vd_dsp: "rtdetrv2_r50vd_dsp", "rtdetrv2_r50vd_dsp";
+    r18vd_not_square: "rtdetr_r18vd", "rtdetr_r18vd-1x3x480x640";
+    hgnetv2_l_not_square: "rtdetr_hgnetv2_l", "rtdetr_hgnetv2_l-1x3x480x640";
+    r18vd_two_images: "rtdetr_r18vd", "rtdetr_r18vd-2x3x640x640";
+    hgnetv2_l_two_images: "rtdetr_hgnetv2_l", "rtdetr_hgnetv2_l-2x3x640x640";
 }
