@@ -82,3 +82,30 @@ fn r50vd() {
 fn hgnetv2_l() {
     compare("rtdetr_hgnetv2_l");
 }
+
+#[test]
+fn v2_r18vd_discrete() {
+    compare("rtdetrv2_r18vd_dsp");
+}
+
+/// "FLOPs(G)" is floor(2 × Paddle's total / 1e9); "Params(M)" is floor(parameters without norm statistics / 1e6), for
+/// RT-DETR-H floor(Paddle's Total Params / 1e6).
+#[test]
+fn published_figures_follow_for_every_variant() {
+    for name in detrace::config::zoo::names() {
+        let published = detrace::config::Config::load(name).expect("a variant").published.expect("figures");
+        let trace = tempfile::NamedTempFile::new().expect("a file");
+        let trace = trace.path().to_str().expect("UTF-8");
+        let json = |args: &[&str]| -> Value {
+            let output = Command::cargo_bin("detrace").expect("the program").args(args).output().expect("runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            serde_json::from_slice(&output.stdout).expect("JSON")
+        };
+        let full = json(&["flops", name, "--format", "json", "--trace-out", trace]);
+        let paddle = json(&["flops", "--from", trace, "--convention", "paddle", "--format", "json"]);
+        let number = |value: &Value| value.as_u64().expect("a number");
+        assert_eq!(2 * number(&paddle["total"]) / 1_000_000_000, published.flops_g, "{name}");
+        let params = if name.ends_with("hgnetv2_h") { &paddle["params"] } else { &full["params"] };
+        assert_eq!(number(params) / 1_000_000, published.params_m, "{name}");
+    }
+}
