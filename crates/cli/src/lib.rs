@@ -1,4 +1,4 @@
-//! The command line: arguments, commands, exit codes. Everything it prints goes through [`emit`].
+//! The command line: arguments, commands, exit codes. Everything it prints goes through `emit` and `report`.
 
 mod args;
 mod flops;
