@@ -17,7 +17,7 @@ pub struct MultiheadAttention {
 }
 
 impl MultiheadAttention {
-    /// From `in_proj_weight` [3E, E] and `in_proj_bias` [3E] (query, key, value in that order) and `out_proj`.
+    /// From `in_proj_weight` [3E, E] and `in_proj_bias` \[3E\] (query, key, value in that order) and `out_proj`.
     pub fn new(embed_dim: usize, heads: usize, vb: VarBuilder) -> Result<MultiheadAttention> {
         let weight = vb.get((3 * embed_dim, embed_dim), "in_proj_weight")?;
         let bias = vb.get(3 * embed_dim, "in_proj_bias")?;

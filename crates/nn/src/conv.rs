@@ -62,7 +62,7 @@ impl Conv2d {
         Conv2d::from_tensors(config, weight, None, vb.prefix())
     }
 
-    /// A convolution with a bias, from `weight` and `bias` [out].
+    /// A convolution with a bias, from `weight` and `bias` \[out\].
     pub fn with_bias(config: Conv2dConfig, vb: VarBuilder) -> Result<Conv2d> {
         let weight = vb.get(config.weight(), "weight")?;
         let bias = vb.get(config.output, "bias")?;

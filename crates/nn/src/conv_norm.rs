@@ -67,7 +67,7 @@ enum Form {
     Folded(Conv2d),
 }
 
-/// A convolution with its norm folded in: weight [out, in / groups, k, k] and bias [out].
+/// A convolution with its norm folded in: weight [out, in / groups, k, k] and bias \[out\].
 #[derive(Clone, Debug)]
 pub struct Folded {
     /// Weight times the norm's scale.

@@ -13,7 +13,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer with a bias, from `weight` [out, in] and `bias` [out].
+    /// A layer with a bias, from `weight` [out, in] and `bias` \[out\].
     pub fn new(in_features: usize, out_features: usize, vb: VarBuilder) -> Result<Linear> {
         let weight = vb.get((out_features, in_features), "weight")?;
         let bias = vb.get(out_features, "bias")?;

@@ -17,7 +17,7 @@ pub struct BatchNorm2d {
     probe: Probe,
 }
 
-/// The scale and shift per channel, each [C], that a batch norm amounts to at inference.
+/// The scale and shift per channel, each \[C\], that a batch norm amounts to at inference.
 pub(crate) fn scale_and_shift(channels: usize, vb: &VarBuilder) -> Result<(Tensor, Tensor)> {
     let get = |name| vb.get(channels, name);
     let (weight, bias, mean, var) = (get("weight")?, get("bias")?, get("running_mean")?, get("running_var")?);
@@ -27,7 +27,7 @@ pub(crate) fn scale_and_shift(channels: usize, vb: &VarBuilder) -> Result<(Tenso
 }
 
 impl BatchNorm2d {
-    /// From `weight`, `bias`, `running_mean` and `running_var`, each [channels]. `frozen`: the affine parameters were not
+    /// From `weight`, `bias`, `running_mean` and `running_var`, each \[channels\]. `frozen`: the affine parameters were not
     /// trained, so that PyTorch tools see buffers.
     pub fn new(channels: usize, frozen: bool, vb: VarBuilder) -> Result<BatchNorm2d> {
         let (scale, shift) = scale_and_shift(channels, &vb)?;
@@ -63,7 +63,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// From `weight` and `bias`, each [channels].
+    /// From `weight` and `bias`, each \[channels\].
     pub fn new(channels: usize, vb: VarBuilder) -> Result<LayerNorm> {
         let (weight, bias) = (vb.get(channels, "weight")?, vb.get(channels, "bias")?);
         let params = ["weight", "bias"].map(|name| Param::named(name, &[channels])).to_vec();
