@@ -1,7 +1,11 @@
 //! RT-DETR in Rust on candle, with instrumented layers that count FLOPs and parameters while a real forward pass runs.
 //!
 //! The parts, each a crate of its own: [`config`], [`nn`] (layers and recorder), [`rtdetr`] (the network), [`flops`]
-//! (traces and conventions), [`weights`] and [`report`].
+//! (traces and conventions), [`weights`] and [`report`]. [`flops()`] counts a model as `paddle.flops` does.
+
+mod paddle_flops;
+
+pub use paddle_flops::{FlopsError, flops};
 
 pub use detrace_config as config;
 pub use detrace_flops as flops;

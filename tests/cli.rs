@@ -161,3 +161,73 @@ fn help_and_versions() {
     let models = text(&detrace(&["models"]).stdout);
     assert_eq!(models.lines().filter(|line| line.contains("rtdetr")).count(), 20, "{models}");
 }
+
+/// Figures that the real `paddle.flops` gave with the same rules on rtdetr_r18vd.
+#[test]
+fn custom_rules_give_paddles_figures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = folder.path().join("trace.json");
+    let trace = trace.to_str().expect("UTF-8");
+    assert!(detrace(&["flops", "rtdetr_r18vd", "--trace-out", trace]).status.success());
+    let total = |rule: &str| -> u64 {
+        let output =
+            detrace(&["flops", "--from", trace, "--convention", "paddle", "--format", "json", "--custom-op", rule]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        json["total"].as_u64().expect("a total")
+    };
+    assert_eq!(total("layer_norm=5*out"), 30_377_241_600);
+    assert_eq!(total("batch_norm=0"), 30_268_825_600);
+    assert_eq!(total("linear=2*macs"), 34_982_604_800);
+
+    let output = detrace(&["flops", "--from", trace, "--convention", "paddle", "--custom-op", "matmul=macs"]);
+    assert!(text(&output.stderr).contains("`paddle` cannot see any of its 8 calls"), "{}", text(&output.stderr));
+    let output = detrace(&["flops", "--from", trace, "--custom-op", "swirl=1"]);
+    assert!(text(&output.stderr).contains("no operation of that kind ran"));
+    refused(&["flops", "--from", trace, "--custom-op", "relu=in-2*out"], &["which is no count"]);
+    refused(&["flops", "--from", trace, "--custom-op", "relu=out/3"], &["which is no count"]);
+    refused(&["flops", "--from", trace, "--custom-op", "relu=sze"], &["in, out, weight, macs"]);
+
+    let tree = text(&detrace(&["flops", "--from", trace, "--format", "tree"]).stdout);
+    assert!(tree.contains("#residual") && tree.contains("res_layers"), "{tree}");
+    let markdown = text(&detrace(&["flops", "--from", trace, "--format", "markdown"]).stdout);
+    assert!(markdown.contains("| `backbone.conv1.conv1_1.conv` | conv2d | 1 | 1x3x640x640 | 1x32x320x320 | 864 |"));
+}
+
+#[test]
+fn a_real_input_is_read_or_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let run = |args: &[&str]| {
+        let output = detrace(&[&["flops", "rtdetr_r18vd", "--format", "json", "--blob"], args].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        json["input"].clone()
+    };
+    let tensor = candle_core::Tensor::zeros((1, 3, 256, 288), candle_core::DType::F32, &candle_core::Device::Cpu)
+        .expect("zeros");
+    tensor.write_npy(path("x.npy")).expect("writes");
+    assert_eq!(run(&[&path("x.npy")]), serde_json::json!([1, 3, 256, 288]));
+    candle_core::safetensors::save(&std::collections::HashMap::from([("image", tensor)]), path("x.safetensors"))
+        .expect("writes");
+    assert_eq!(run(&[&path("x.safetensors")]), serde_json::json!([1, 3, 256, 288]));
+    image::RgbImage::new(50, 40).save(path("x.png")).expect("writes");
+    assert_eq!(run(&[&path("x.png"), "--input", "1x3x256x320"]), serde_json::json!([1, 3, 256, 320]));
+
+    let refuse = |name: &str, parts: &[&str]| refused(&["flops", "rtdetr_r18vd", "--blob", &path(name)], parts);
+    refuse("missing.png", &["missing.png"]);
+    std::fs::write(path("junk.jpg"), b"junk").expect("writes");
+    refuse("junk.jpg", &["junk.jpg"]);
+    std::fs::write(path("junk.dat"), b"junk").expect("writes");
+    refuse("junk.dat", &["junk.dat", "no image"]);
+    std::fs::write(path("junk.npy"), b"junk").expect("writes");
+    refuse("junk.npy", &["junk.npy"]);
+    let mut huge = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    huge.extend(
+        format!("{:117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 640000, 6400000), }").bytes(),
+    );
+    std::fs::write(path("huge.npy"), &huge).expect("writes");
+    refuse("huge.npy", &["more than its 128 bytes hold"]);
+    std::fs::write(path("junk.safetensors"), b"junk").expect("writes");
+    refuse("junk.safetensors", &["junk.safetensors"]);
+}

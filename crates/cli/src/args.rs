@@ -24,7 +24,9 @@ pub(crate) enum Command {
   detrace flops rtdetr_r50vd --format paddle
   detrace flops rtdetr_r18vd --input 1x3x480x640 --convention full --format json --output r18.json
   detrace flops rtdetr_r18vd --trace-out r18.trace.json
-  detrace flops --from r18.trace.json --convention paddle --detail")]
+  detrace flops --from r18.trace.json --convention paddle --detail
+  detrace flops rtdetr_r18vd --convention paddle --custom-op 'layer_norm=5*out'
+  detrace flops rtdetr_r18vd --blob photo.jpg --format tree")]
     Flops(FlopsArgs),
 }
 
@@ -73,6 +75,12 @@ pub(crate) struct FlopsArgs {
     /// Save the facts of the forward pass, to be counted again with --from
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub(crate) trace_out: Option<PathBuf>,
+    /// Run on a real input: an image (stretched to the model's size), .npy or .safetensors
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub(crate) blob: Option<PathBuf>,
+    /// A rule of your own for a kind of operation, over in, out, weight and macs; repeatable
+    #[arg(long, value_name = "KIND=EXPRESSION")]
+    pub(crate) custom_op: Vec<String>,
     /// Count a saved trace; no model is needed
     #[arg(long, value_name = "TRACE.json")]
     pub(crate) from: Option<PathBuf>,
@@ -92,6 +100,9 @@ pub(crate) enum Format {
     Table,
     Json,
     Csv,
+    /// Modules as a tree with sums
+    Tree,
+    Markdown,
     /// Paddle's own table
     Paddle,
 }

@@ -2,14 +2,14 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use detrace_config::{Config, Loaded};
+use detrace_config::{Config, ImageSize, Loaded};
 use detrace_flops::{Convention, Count, CustomOps, ParamRole, Trace, conventions, count};
-use detrace_report::{Rename, csv, json, layers, paddle_table, stages, thousands};
+use detrace_report::{Rename, csv, json, layers, markdown, paddle_table, stages, thousands, tree};
 use detrace_weights::PaddleNames;
 
 use crate::args::{FlopsArgs, Format, Names, Structure};
-use crate::trace::{parse_shape, trace};
-use crate::{VERSIONS, emit, report, warn, writable};
+use crate::trace::{Input, parse_shape, trace};
+use crate::{VERSIONS, blob, custom, emit, report, warn, writable};
 
 /// `detrace flops`.
 pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
@@ -18,6 +18,7 @@ pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
     if args.format == Format::Paddle && convention.is_some_and(|convention| convention.name != "paddle") {
         bail!("--format paddle is Paddle's own table, so it goes with --convention paddle only");
     }
+    let custom_ops = custom::parse(&args.custom_op)?;
     for file in [&args.output, &args.trace_out].into_iter().flatten() {
         writable(file)?;
     }
@@ -36,12 +37,17 @@ pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
         Format::Paddle => &conventions::PADDLE,
         _ => convention.unwrap_or(&conventions::FULL),
     };
-    let counted = count(&trace, chosen, &CustomOps::new())?;
+    let counted = count(&trace, chosen, &custom_ops)?;
+    for message in custom::unused(&custom_ops, &trace, &counted, chosen) {
+        warn(&message);
+    }
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&json(&counted, &VERSIONS, rename))? + "\n",
         Format::Csv => csv(&counted, rename).map_err(anyhow::Error::from_boxed)?,
+        Format::Tree => tree(&counted, rename),
+        Format::Markdown => markdown(&counted, rename),
         Format::Paddle => paddle_table(&counted, &trace),
-        Format::Table => overview(args, &trace, &counted, convention, config.as_ref(), rename)?,
+        Format::Table => overview(args, &trace, &counted, &custom_ops, convention, config.as_ref(), rename)?,
     };
     emit(&text, args.output.as_deref())?;
     let unknown = &counted.audit.unknown;
@@ -66,12 +72,19 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
     for warning in warnings {
         warn(&warning);
     }
-    let input = parse_shape(args.input.as_deref().unwrap_or("1x3x640x640"))?;
+    let shape = args.input.as_deref().map(parse_shape).transpose()?;
+    let input = match &args.blob {
+        Some(path) => {
+            let size = shape.as_deref().map(|shape| ImageSize::check(&config, shape)).transpose()?;
+            Input::Real(blob::read(path, &config, size.map(|size| (size.height, size.width)))?)
+        }
+        None => Input::Random(shape.unwrap_or_else(|| vec![1, 3, 640, 640])),
+    };
     let structure = match args.structure {
         Structure::Train => detrace_nn::Structure::Train,
         Structure::Deploy => detrace_nn::Structure::Deploy,
     };
-    Ok((trace(&config, &input, args.seed, structure)?, Some(config)))
+    Ok((trace(&config, input, args.seed, structure)?, Some(config)))
 }
 
 fn convention(name: &str) -> Result<&'static Convention> {
@@ -86,6 +99,7 @@ fn overview(
     args: &FlopsArgs,
     trace: &Trace,
     counted: &Count,
+    custom_ops: &CustomOps,
     convention: Option<&'static Convention>,
     config: Option<&Config>,
     rename: Rename<'_>,
@@ -117,14 +131,20 @@ fn overview(
                 writeln!(text, "Total Flops: {}     Total Params: {}", counted.total, counted.params)?;
             }
         }
-        None => headline(&mut text, trace, counted, config)?,
+        None => headline(&mut text, trace, counted, custom_ops, config)?,
     }
     audit(&mut text, counted)?;
     Ok(text)
 }
 
-fn headline(text: &mut String, trace: &Trace, full: &Count, config: Option<&Config>) -> Result<()> {
-    let paddle = count(trace, &conventions::PADDLE, &CustomOps::new())?;
+fn headline(
+    text: &mut String,
+    trace: &Trace,
+    full: &Count,
+    custom_ops: &CustomOps,
+    config: Option<&Config>,
+) -> Result<()> {
+    let paddle = count(trace, &conventions::PADDLE, custom_ops)?;
     writeln!(text, "params {}", thousands(full.params))?;
     writeln!(text, "MACs   {}", thousands(full.macs))?;
     writeln!(text, "FLOPs  {}   (2 per MAC, and everything that is not one)", thousands(full.flops))?;
@@ -132,7 +152,8 @@ fn headline(text: &mut String, trace: &Trace, full: &Count, config: Option<&Conf
     writeln!(text, "paddle.flops of paddlepaddle {} prints (its \"Flops\" are MACs):", VERSIONS.paddle)?;
     writeln!(text, "Total Flops: {}     Total Params: {}", paddle.total, paddle.params)?;
     let published = config.and_then(|config| config.published.as_ref());
-    let standard = trace.meta.input == [1, 3, 640, 640] && trace.meta.structure == "train";
+    let changed = custom_ops.kinds().next().is_some();
+    let standard = trace.meta.input == [1, 3, 640, 640] && trace.meta.structure == "train" && !changed;
     if let Some(published) = published.filter(|_| standard) {
         let learned: u64 =
             trace.params.iter().filter(|param| param.role != ParamRole::Statistic).map(|param| param.numel()).sum();

@@ -1,6 +1,8 @@
 //! The command line: arguments, commands, exit codes. Everything it prints goes through `emit` and `report`.
 
 mod args;
+mod blob;
+mod custom;
 mod flops;
 mod models;
 mod trace;

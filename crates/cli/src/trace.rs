@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use detrace_config::{Config, ConfigError, ImageSize};
-use detrace_flops::{Meta, SCHEMA, Timing, Trace};
-use detrace_nn::{Recorder, Structure};
+use detrace_flops::{Meta, Trace};
+use detrace_nn::Structure;
 use detrace_rtdetr::RtDetr;
 use detrace_weights::{Seeded, seeded_image};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -19,41 +19,41 @@ use crate::{VERSIONS, watched};
 /// 330 B (R50, HGNetv2-L) and 670 B (HGNetv2-H) a pixel for `detrace flops MODEL --input 1x3x1280x1280`.
 const BYTES_PER_PIXEL: u64 = 1024;
 
-/// Builds the model with seeded weights, runs it on a seeded image, and gives the facts.
-pub(crate) fn trace(config: &Config, input: &[usize], seed: u64, structure: Structure) -> Result<Trace> {
-    let size = ImageSize::check(config, input)?;
+/// What a forward pass runs on.
+pub(crate) enum Input {
+    /// A random image batch N, 3, H, W.
+    Random(Vec<usize>),
+    /// A real one.
+    Real(Tensor),
+}
+
+/// Builds the model with seeded weights, runs it, and gives the facts.
+pub(crate) fn trace(config: &Config, input: Input, seed: u64, structure: Structure) -> Result<Trace> {
+    let shape = match &input {
+        Input::Random(shape) => shape.as_slice(),
+        Input::Real(image) => image.dims(),
+    };
+    let size = ImageSize::check(config, shape)?;
     check_memory(config, size)?;
     let device = Device::Cpu;
     let bar = Progress::new();
     let vb = Seeded::var_builder(seed, &device, bar.made_weights(&config.name));
     let model = RtDetr::new(config, structure, vb)?;
-    let image = seeded_image(input, seed, &device)?;
-    bar.say(format!("running {} on {}x3x{}x{}", config.name, size.batch, size.height, size.width));
-    let recorder = Recorder::new();
-    recorder.record(|| model.forward(&image))?;
-    bar.end();
-    let recorded = recorder.take();
-    let trace = Trace {
-        schema: SCHEMA,
-        meta: Meta {
-            model: config.name.clone(),
-            structure: structure.name().to_owned(),
-            input: input.to_vec(),
-            device: "cpu".to_owned(),
-            dtype: "f32".to_owned(),
-            threads: rayon::current_num_threads(),
-            timing: Timing::Wall,
-            source: "traced".to_owned(),
-            seed: Some(seed),
-            detrace: VERSIONS.detrace.to_owned(),
-            candle: VERSIONS.candle.to_owned(),
-        },
-        ops: recorded.ops,
-        blocks: recorded.blocks,
-        params: model.params().to_vec(),
-        modules: model.modules().to_vec(),
+    let image = match input {
+        Input::Random(shape) => seeded_image(&shape, seed, &device)?,
+        Input::Real(image) => image,
     };
-    trace.check()?;
+    bar.say(format!("running {} on {}x3x{}x{}", config.name, size.batch, size.height, size.width));
+    let meta = Meta {
+        model: config.name.clone(),
+        structure: structure.name().to_owned(),
+        seed: Some(seed),
+        detrace: VERSIONS.detrace.to_owned(),
+        candle: VERSIONS.candle.to_owned(),
+        ..Meta::default()
+    };
+    let trace = detrace_nn::trace(&model, &image, meta)?;
+    bar.end();
     Ok(trace)
 }
 

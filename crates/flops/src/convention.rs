@@ -117,8 +117,8 @@ impl fmt::Debug for Convention {
     }
 }
 
-/// A user's rule for one kind: the count of one call in the convention's own unit.
-pub type CustomRule = Box<dyn Fn(&Op) -> u64 + Send + Sync>;
+/// A user's rule for one kind: the count of one call in the convention's own unit, or why there is none.
+pub type CustomRule = Box<dyn Fn(&Op) -> Result<u64, String> + Send + Sync>;
 
 /// Rules of a user's own; each replaces or adds one row of a convention's table.
 #[derive(Default)]
@@ -134,6 +134,15 @@ impl CustomOps {
 
     /// Adds a rule for a kind. A second rule for the same kind is an error, returned as the kind.
     pub fn add(&mut self, kind: Kind, rule: impl Fn(&Op) -> u64 + Send + Sync + 'static) -> Result<(), Kind> {
+        self.add_fallible(kind, move |op| Ok(rule(op)))
+    }
+
+    /// The same for a rule that can fail, which makes counting fail.
+    pub fn add_fallible(
+        &mut self,
+        kind: Kind,
+        rule: impl Fn(&Op) -> Result<u64, String> + Send + Sync + 'static,
+    ) -> Result<(), Kind> {
         if self.rules.contains_key(&kind) {
             return Err(kind);
         }

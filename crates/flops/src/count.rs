@@ -91,10 +91,17 @@ pub struct Uncalled {
 
 /// Why a trace cannot be counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the count of {path:?} under `{convention}` is over 2^64")]
+#[error("the count of {path:?} under `{convention}`: {fault}")]
 pub struct CountError {
     path: String,
     convention: &'static str,
+    fault: String,
+}
+
+impl CountError {
+    fn new(path: &str, convention: &Convention, fault: impl Into<String>) -> CountError {
+        CountError { path: path.to_owned(), convention: convention.name, fault: fault.into() }
+    }
 }
 
 /// Applies a convention, with the user's own rules, to a trace that was made by a forward pass or passed
@@ -103,7 +110,8 @@ pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps)
     let mut rows: Vec<Row> = Vec::new();
     let mut index: HashMap<&str, usize> = HashMap::new();
     for op in &trace.ops {
-        let (verdict, units, work) = judge(op, convention, custom);
+        let (verdict, units, work) =
+            judge(op, convention, custom).map_err(|fault| CountError::new(&op.path, convention, fault))?;
         let at = *index.entry(&op.path).or_insert_with(|| {
             rows.push(Row {
                 path: op.path.clone(),
@@ -122,7 +130,7 @@ pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps)
             rows.len() - 1
         });
         let row = &mut rows[at];
-        let too_large = || CountError { path: op.path.clone(), convention: convention.name };
+        let too_large = || CountError::new(&op.path, convention, "it is over 2^64");
         row.calls += 1;
         row.input = op.input().to_vec();
         row.output = op.output.clone();
@@ -133,7 +141,7 @@ pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps)
     }
     let sum = |of: fn(&Row) -> u64| {
         rows.iter().try_fold(0u64, |sum, row| {
-            sum.checked_add(of(row)).ok_or_else(|| CountError { path: row.path.clone(), convention: convention.name })
+            sum.checked_add(of(row)).ok_or_else(|| CountError::new(&row.path, convention, "the total is over 2^64"))
         })
     };
     let (total, macs, flops) = (sum(|row| row.count)?, sum(|row| row.macs)?, sum(|row| row.flops)?);
@@ -158,19 +166,19 @@ pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps)
 }
 
 /// The verdict on one call, its count in the convention's unit, and its arithmetic.
-fn judge(op: &Op, convention: &Convention, custom: &CustomOps) -> (Verdict, u64, Work) {
+fn judge(op: &Op, convention: &Convention, custom: &CustomOps) -> Result<(Verdict, u64, Work), String> {
     if !(convention.sees)(op) {
-        return (Verdict::Invisible, 0, Work::default());
+        return Ok((Verdict::Invisible, 0, Work::default()));
     }
     if let Some(rule) = custom.get(&op.kind) {
-        let units = rule(op);
+        let units = rule(op)?;
         let work = match convention.unit {
             Unit::Mac => Work { macs: units, flops: units.saturating_mul(2) },
             Unit::Flop => Work::flops(units),
         };
-        return (Verdict::Counted, units, work);
+        return Ok((Verdict::Counted, units, work));
     }
-    match (convention.rule)(&op.kind) {
+    Ok(match (convention.rule)(&op.kind) {
         Rule::Count(formula) => {
             let work = formula(op);
             let units = match convention.unit {
@@ -182,7 +190,7 @@ fn judge(op: &Op, convention: &Convention, custom: &CustomOps) -> (Verdict, u64,
         Rule::Zero => (Verdict::Zero, 0, Work::default()),
         Rule::Ignore => (Verdict::Ignored, 0, Work::default()),
         Rule::Unknown => (Verdict::Unknown, 0, Work::default()),
-    }
+    })
 }
 
 fn audit(trace: &Trace, convention: &Convention, rows: &[Row]) -> Audit {

@@ -33,6 +33,7 @@ mod owned;
 mod pool;
 mod probe;
 mod recorder;
+mod traced;
 
 pub use activation::Activation;
 pub use attention::MultiheadAttention;
@@ -47,3 +48,4 @@ pub use owned::{Owned, declare, owned_by};
 pub use pool::{AvgPool2d, MaxPool2d, PoolConfig};
 pub use probe::Probe;
 pub use recorder::{BLOCK, OP, Recorded, Recorder, RecorderLayer};
+pub use traced::{Traced, trace};

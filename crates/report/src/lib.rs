@@ -2,13 +2,17 @@
 
 mod csv;
 mod json;
+mod markdown;
 mod paddle;
 mod table;
+mod tree;
 
 pub use self::csv::csv;
 pub use json::{Versions, json};
+pub use markdown::markdown;
 pub use paddle::paddle_table;
 pub use table::{layers, stages, thousands};
+pub use tree::tree;
 
 /// How a row's canonical path is shown; `None` keeps it.
 pub type Rename<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -2,7 +2,7 @@ use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_config::{Config, ImageSize};
 use detrace_flops::Param;
-use detrace_nn::{Mlp, Owned, Probe, Structure, declare, owned_by};
+use detrace_nn::{Mlp, Owned, Probe, Structure, Traced, declare, owned_by};
 
 use crate::backbone::Backbone;
 use crate::decoder::{Decoder, DecoderLayer};
@@ -146,5 +146,15 @@ impl RtDetr {
     /// How it was built.
     pub fn structure(&self) -> Structure {
         self.structure
+    }
+}
+
+impl Traced for RtDetr {
+    fn run(&self, image: &Tensor) -> Result<()> {
+        self.forward(image).map(drop)
+    }
+
+    fn owned(&self) -> Owned {
+        self.owned.clone()
     }
 }

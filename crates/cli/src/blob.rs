@@ -1,0 +1,85 @@
+//! A real input for a forward pass: an image, a NumPy array, or a tensor file.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Device, Tensor};
+use detrace_config::Config;
+use image::imageops::FilterType;
+
+/// Reads `path` as f32 [N, 3, H, W]: `.npy` and `.safetensors` as they are (a tensor called `image`, or the only one), an
+/// image stretched to `size` (height, width) and scaled as the model wants.
+pub(crate) fn read(path: &Path, config: &Config, size: Option<(usize, usize)>) -> Result<Tensor> {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_lowercase();
+    let tensor = match extension.as_str() {
+        "npy" => npy(path),
+        "safetensors" => safetensors(path),
+        _ => return picture(path, config, size).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let tensor = tensor.with_context(|| format!("cannot read {}", path.display()))?;
+    if let Some((height, width)) = size
+        && tensor.dims()[2..] != [height, width]
+    {
+        bail!("{}: it is {:?}, and --input says {height}x{width}; leave --input out", path.display(), tensor.dims());
+    }
+    Ok(tensor)
+}
+
+fn four_dims(dims: &[usize], what: &str) -> Result<()> {
+    match dims.len() {
+        4 => Ok(()),
+        _ => bail!("{what} has shape {dims:?}; N, C, H, W are wanted"),
+    }
+}
+
+fn npy(path: &Path) -> Result<Tensor> {
+    let length = std::fs::metadata(path)?.len();
+    let file = npyz::NpyFile::new(BufReader::new(File::open(path)?))?;
+    if file.order() != npyz::Order::C {
+        bail!("the array is in Fortran order; save it with numpy.ascontiguousarray");
+    }
+    let dims = file.shape().iter().map(|&dim| usize::try_from(dim)).collect::<Result<Vec<_>, _>>()?;
+    let count = dims.iter().try_fold(1u64, |count, &dim| count.checked_mul(dim as u64));
+    // A declared size over the file's is refused before anything is allocated for it.
+    if count.and_then(|count| count.checked_mul(4)).is_none_or(|bytes| bytes > length) {
+        bail!("it declares shape {dims:?}, more than its {length} bytes hold as f32");
+    }
+    four_dims(&dims, "the array")?;
+    let kind = file.dtype().descr();
+    let values: Vec<f32> = file.into_vec().with_context(|| format!("its numbers are {kind}, not '<f4'"))?;
+    Ok(Tensor::from_vec(values, dims, &Device::Cpu)?)
+}
+
+fn safetensors(path: &Path) -> Result<Tensor> {
+    let mut tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
+    let tensor = match tensors.remove("image") {
+        Some(tensor) => tensor,
+        None if tensors.len() == 1 => tensors.drain().map(|(_, tensor)| tensor).next().context("it is empty")?,
+        None => bail!("it has {} tensors and none is called \"image\"", tensors.len()),
+    };
+    if tensor.dtype() != DType::F32 {
+        bail!("its numbers are {:?}, not f32", tensor.dtype());
+    }
+    four_dims(tensor.dims(), "the tensor")?;
+    Ok(tensor)
+}
+
+fn picture(path: &Path, config: &Config, size: Option<(usize, usize)>) -> Result<Tensor> {
+    let mut reader = image::ImageReader::open(path)?.with_guessed_format()?;
+    if reader.format().is_none() {
+        bail!("it is no image (PNG, JPEG), no .npy and no .safetensors");
+    }
+    reader.limits(image::Limits::default());
+    let (height, width) = size.unwrap_or((config.preprocess.size[0], config.preprocess.size[1]));
+    let rgb = reader.decode()?.to_rgb8();
+    let rgb = image::imageops::resize(&rgb, u32::try_from(width)?, u32::try_from(height)?, FilterType::Triangle);
+    let pixels = rgb.as_raw();
+    let mut values = Vec::with_capacity(pixels.len());
+    for channel in 0..3 {
+        let (mean, std) = (config.preprocess.mean[channel] as f32, config.preprocess.std[channel] as f32);
+        values.extend(pixels.iter().skip(channel).step_by(3).map(|&value| (f32::from(value) / 255.0 - mean) / std));
+    }
+    Ok(Tensor::from_vec(values, (1, 3, height, width), &Device::Cpu)?)
+}
