@@ -1,6 +1,6 @@
 //! RT-DETR in Rust on candle, with instrumented layers that count FLOPs and parameters while a real forward pass runs.
 //!
-//! The parts, each a crate of its own: [`config`], [`nn`] (layers and recorder), [`rtdetr`] (the network), [`flops`]
+//! The parts, each a crate of its own: [`config`], [`nn`] (layers and recorder), [`rtdetr`] (the network), [`mod@flops`]
 //! (traces and conventions), [`weights`] and [`report`]. [`flops()`] counts a model as `paddle.flops` does.
 
 mod paddle_flops;

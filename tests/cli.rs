@@ -231,3 +231,34 @@ fn a_real_input_is_read_or_refused() {
     std::fs::write(path("junk.safetensors"), b"junk").expect("writes");
     refuse("junk.safetensors", &["junk.safetensors"]);
 }
+
+/// A PaddleDetection yml with its bases gives the zoo's counts, and one edited by hand is counted as edited.
+#[test]
+fn users_configs_are_counted() {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/configs");
+    let params = |model: &str| -> (u64, u64) {
+        let output = detrace(&["flops", model, "--input", "1x3x256x256", "--convention", "paddle", "--format", "json"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (json["total"].as_u64().expect("a total"), json["params"].as_u64().expect("params"))
+    };
+    let zoo = params("rtdetr_r18vd");
+    let base = configs.join("paddle/rtdetr_r18vd.yml");
+    let base = base.to_str().expect("UTF-8");
+    assert_eq!(params(base), zoo);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let edited = |name: &str, edit: &str| -> (u64, u64) {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("_BASE_: ['{base}']\n{edit}")).expect("writes");
+        params(path.to_str().expect("UTF-8"))
+    };
+    // One more layer: two attention outputs, two sampling layers, the values, the network, three norms, and its box head.
+    let attention = 2 * 65_792 + 49_344 + 24_672 + 65_792;
+    let layer = attention + 263_168 + 262_400 + 3 * 512 + 2 * 65_792 + 1_028;
+    assert_eq!(edited("layers.yml", "RTDETRTransformer:\n  num_decoder_layers: 4\n").1, zoo.1 + layer);
+    assert!(edited("expansion.yml", "HybridEncoder:\n  expansion: 0.75\n").1 > zoo.1);
+    assert!(edited("narrow.yml", "hidden_dim: 192\n").1 < zoo.1);
+    let narrow = "hidden_dim: 192\nHybridEncoder:\n  hidden_dim: 192\n  encoder_layer:\n    name: TransformerLayer\n    d_model: 192\n    nhead: 8\n    dim_feedforward: 1024\n    dropout: 0.\n    activation: 'gelu'\n";
+    assert!(edited("narrower.yml", narrow).1 < edited("narrow.yml", "hidden_dim: 192\n").1);
+}

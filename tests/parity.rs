@@ -1,6 +1,8 @@
 //! The forward pass against the official networks on seeded weights; `tests/fixtures/parity/README.md` says how the
 //! reference values were made.
 
+#![allow(clippy::print_stdout)] // figures for `--nocapture`
+
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
@@ -62,7 +64,8 @@ fn compare(model: &str, fixture: &str, structure: Structure) {
         .map(|pixels| pixels.to_dtype(DType::U32).expect("pixels"))
         .collect();
     let forced = Forced { selection: Some(selected.clone()), pixels };
-    let Stages { backbone, encoder, memory, selection, decoder, output } = model.stages(&image, &forced).expect("runs");
+    let Stages { backbone, encoder, memory, selection, decoder, output, .. } =
+        model.stages(&image, &forced).expect("runs");
     for (level, (backbone, encoder)) in backbone.iter().zip(&encoder).enumerate() {
         let error = reference.error(&format!("backbone.{level}"), backbone);
         assert!(error <= 1e-4, "backbone level {level}: {error}");
@@ -75,7 +78,7 @@ fn compare(model: &str, fixture: &str, structure: Structure) {
     }
     for (layer, queries) in decoder.iter().enumerate() {
         let error = reference.error(&format!("decoder.{layer}"), queries);
-        assert!(error <= 1e-3, "decoder layer {layer}: {error}");
+        assert!(error <= 1e-4, "decoder layer {layer}: {error}");
     }
     let every_eighth = Tensor::arange_step(0u32, 80, 8, &Device::Cpu).expect("classes");
     let logits = output.logits.index_select(&every_eighth, 2).expect("classes");
@@ -138,4 +141,59 @@ parity! {
     hgnetv2_l_not_square: "rtdetr_hgnetv2_l", "rtdetr_hgnetv2_l-1x3x480x640";
     r18vd_two_images: "rtdetr_r18vd", "rtdetr_r18vd-2x3x640x640";
     hgnetv2_l_two_images: "rtdetr_hgnetv2_l", "rtdetr_hgnetv2_l-2x3x640x640";
+}
+
+/// Both structures on the same selected tokens.
+#[test]
+fn deploy_equals_train() {
+    for name in ["rtdetr_r18vd", "rtdetr_r50vd", "rtdetr_hgnetv2_l"] {
+        let config = detrace::config::Config::load(name).expect("a variant");
+        let build =
+            |structure| RtDetr::new(&config, structure, Seeded::var_builder(0, &Device::Cpu, |_| {})).expect("builds");
+        let image = seeded_image(&[1, 3, 320, 384], 0, &Device::Cpu).expect("an image");
+        let train = build(Structure::Train).stages(&image, &Forced::default()).expect("runs");
+        let forced = Forced { selection: Some(train.selection.indices.clone()), pixels: Vec::new() };
+        let deploy = build(Structure::Deploy).stages(&image, &forced).expect("runs");
+        let error = difference(&deploy.output.logits, &train.output.logits);
+        assert!(error > 0.0 && error <= 1e-3, "{name}: logits: {error}");
+        let error = difference(&deploy.output.boxes, &train.output.boxes);
+        assert!(error <= 1e-4, "{name}: boxes: {error}");
+    }
+}
+
+/// Without forced pixels, rounding moves a point to the next pixel now and then. Of 172,800 to 345,600 coordinates at most 12
+/// did so (`cargo test --release --test parity -- --nocapture few_`) when this was written; 1 in 10,000 is allowed.
+#[test]
+fn few_discrete_coordinates_flip_end_to_end() {
+    for name in ["rtdetrv2_r18vd_dsp", "rtdetrv2_r34vd_dsp", "rtdetrv2_r50vd_m_dsp", "rtdetrv2_r50vd_dsp"] {
+        let reference = Fixture::read(name);
+        let config = detrace::config::Config::load(name).expect("a variant");
+        let seed: u64 = reference.metadata["seed"].parse().expect("a seed");
+        let vb = Seeded::var_builder(seed, &Device::Cpu, |_| {});
+        let model = RtDetr::new(&config, Structure::Train, vb).expect("builds");
+        let image = seeded_image(&[1, 3, 640, 640], seed, &Device::Cpu).expect("an image");
+        let selection = Some(reference.tensors["topk"].to_dtype(DType::U32).expect("indices"));
+        let stages = model.stages(&image, &Forced { selection, pixels: Vec::new() }).expect("runs");
+        let (mut flipped, mut all) = (0, 0);
+        for (layer, locations) in stages.locations.iter().enumerate() {
+            let (batch, queries, heads, _, _) = locations.dims5().expect("locations");
+            let shape = detrace_kernels::Deformable {
+                batch,
+                queries,
+                heads,
+                channels: config.decoder.hidden_dim / heads,
+                levels: vec![(80, 80), (40, 40), (20, 20)],
+                points: config.decoder.points.clone(),
+            };
+            let locations: Vec<f32> = locations.flatten_all().expect("flat").to_vec1().expect("f32");
+            let ours = shape.nearest(&locations).into_iter().flatten();
+            let theirs = reference.tensors[&format!("coords.{layer}")].flatten_all().expect("flat");
+            for (ours, theirs) in ours.zip(theirs.to_vec1::<u8>().expect("u8")) {
+                flipped += usize::from(ours != u32::from(theirs));
+                all += 1;
+            }
+        }
+        println!("{name}: {flipped} of {all} coordinates flipped");
+        assert!(all > 80_000 && flipped * 10_000 <= all, "{name}: {flipped} of {all} coordinates flipped");
+    }
 }

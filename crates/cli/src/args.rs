@@ -27,7 +27,7 @@ pub(crate) enum Command {
   detrace flops --from r18.trace.json --convention paddle --detail
   detrace flops rtdetr_r18vd --convention paddle --custom-op 'layer_norm=5*out'
   detrace flops rtdetr_r18vd --blob photo.jpg --format tree")]
-    Flops(FlopsArgs),
+    Flops(Box<FlopsArgs>),
 }
 
 #[derive(Debug, clap::Args)]

@@ -30,6 +30,15 @@ pub struct DeformableConfig {
     pub sampler: Sampler,
 }
 
+/// What deformable attention gives.
+#[derive(Clone, Debug)]
+pub struct Attended {
+    /// [N, Q, E].
+    pub output: Tensor,
+    /// Where it sampled, (x, y) relative to the image, [N, Q, heads, points, 2].
+    pub locations: Tensor,
+}
+
 /// Multi-scale deformable attention around reference boxes (Deformable DETR, Zhu et al. 2021, equation 3; RT-DETRv2).
 #[derive(Clone, Debug)]
 pub struct DeformableAttention {
@@ -63,7 +72,7 @@ impl DeformableAttention {
 
     /// `query`: [N, Q, E]; `boxes`: reference boxes [N, Q, 4] as cx, cy, w, h in 0 … 1; `memory`: tokens of all levels
     /// [N, L, E]; `levels`: their heights and widths; `forced`: pixels [N, Q, heads, points, 2] (x, y; u32) to read instead
-    /// of those that discrete sampling would round to. Result: [N, Q, E].
+    /// of those that discrete sampling would round to.
     pub fn forward(
         &self,
         query: &Tensor,
@@ -71,7 +80,7 @@ impl DeformableAttention {
         memory: &Tensor,
         levels: &[(usize, usize)],
         forced: Option<&Tensor>,
-    ) -> Result<Tensor> {
+    ) -> Result<Attended> {
         let probe = &self.probe;
         probe.block(|| {
             let (batch, queries, _) = query.dims3()?;
@@ -86,7 +95,7 @@ impl DeformableAttention {
             let offsets = probe.mul("offset_size", &offsets, &reference(2)?)?;
             let locations = probe.add("locations", &offsets, &reference(0)?)?;
             let mixed = self.sample(&value, &locations, &weights, levels, forced)?;
-            self.output_proj.forward(&mixed)
+            Ok(Attended { output: self.output_proj.forward(&mixed)?, locations })
         })
     }
 

@@ -39,7 +39,7 @@ pub use activation::Activation;
 pub use attention::MultiheadAttention;
 pub use conv::{Conv2d, Conv2dConfig};
 pub use conv_norm::{ConvNorm, ConvNormConfig, Folded, Structure};
-pub use deformable::{DeformableAttention, DeformableConfig, Sampler};
+pub use deformable::{Attended, DeformableAttention, DeformableConfig, Sampler};
 pub use facts::Facts;
 pub use linear::Linear;
 pub use mlp::Mlp;

@@ -5,7 +5,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_config::{self as config, Config};
 use detrace_nn::{
-    Activation, DeformableAttention, DeformableConfig, LayerNorm, Linear, Mlp, MultiheadAttention, Probe, Sampler,
+    Activation, Attended, DeformableAttention, DeformableConfig, LayerNorm, Linear, Mlp, MultiheadAttention, Probe,
+    Sampler,
 };
 
 use crate::encoder::activation;
@@ -30,6 +31,8 @@ pub(crate) struct Decoded {
     pub(crate) boxes: Tensor,
     /// Queries after each layer, [N, Q, C].
     pub(crate) hidden: Vec<Tensor>,
+    /// Where each layer sampled, [N, Q, heads, points, 2].
+    pub(crate) locations: Vec<Tensor>,
 }
 
 impl Decoder {
@@ -65,17 +68,19 @@ impl Decoder {
         probe.block(|| {
             let mut boxes = probe.sigmoid("reference", &selection.reference)?;
             let mut queries = selection.content.clone();
-            let mut hidden = Vec::new();
+            let (mut hidden, mut sampled) = (Vec::new(), Vec::new());
             for (index, (layer, bbox_head)) in self.layers.iter().zip(&self.bbox_heads).take(self.run).enumerate() {
                 let positions = self.query_pos_head.forward(&boxes)?;
-                queries = layer.forward(&queries, &positions, &boxes, memory, levels, forced.get(index))?;
+                let attended = layer.forward(&queries, &positions, &boxes, memory, levels, forced.get(index))?;
+                queries = attended.output;
+                sampled.push(attended.locations);
                 let offsets = bbox_head.forward(&queries)?;
                 let reference = probe.inverse_sigmoid("inverse_sigmoid", &boxes)?;
                 boxes = probe.sigmoid("refined", &probe.add("refine", &offsets, &reference)?)?;
                 hidden.push(queries.clone());
             }
             let logits = self.score_heads[self.run - 1].forward(&queries)?;
-            Ok(Decoded { logits, boxes, hidden })
+            Ok(Decoded { logits, boxes, hidden, locations: sampled })
         })
     }
 }
@@ -120,7 +125,7 @@ impl DecoderLayer {
         })
     }
 
-    /// `queries` and `positions`: [N, Q, C]; `boxes`: [N, Q, 4]; result: [N, Q, C].
+    /// `queries` and `positions`: [N, Q, C]; `boxes`: [N, Q, 4]; the output: [N, Q, C].
     fn forward(
         &self,
         queries: &Tensor,
@@ -129,7 +134,7 @@ impl DecoderLayer {
         memory: &Tensor,
         levels: &[(usize, usize)],
         forced: Option<&Tensor>,
-    ) -> Result<Tensor> {
+    ) -> Result<Attended> {
         let probe = &self.probe;
         probe.block(|| {
             let placed = probe.add("self_pos_embed", queries, positions)?;
@@ -137,11 +142,12 @@ impl DecoderLayer {
             let x = self.norm1.forward(&probe.add("residual1", queries, &attended)?)?;
             let placed = probe.add("cross_pos_embed", &x, positions)?;
             let sampled = self.cross_attn.forward(&placed, boxes, memory, levels, forced)?;
-            let x = self.norm2.forward(&probe.add("residual2", &x, &sampled)?)?;
+            let x = self.norm2.forward(&probe.add("residual2", &x, &sampled.output)?)?;
             let (act, act_probe) = &self.activation;
             let wide = act.forward(act_probe, &self.linear1.forward(&x)?)?;
             let y = self.linear2.forward(&wide)?;
-            self.norm3.forward(&probe.add("residual3", &x, &y)?)
+            let output = self.norm3.forward(&probe.add("residual3", &x, &y)?)?;
+            Ok(Attended { output, ..sampled })
         })
     }
 }

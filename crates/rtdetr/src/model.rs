@@ -46,6 +46,8 @@ pub struct Stages {
     pub selection: Selection,
     /// Queries after each decoder layer, [N, Q, C].
     pub decoder: Vec<Tensor>,
+    /// Where each decoder layer sampled, (x, y) relative to the image, [N, Q, heads, points, 2].
+    pub locations: Vec<Tensor>,
     /// The output.
     pub output: Output,
 }
@@ -124,7 +126,15 @@ impl RtDetr {
                 Ok((memory, selection, decoded))
             })?;
             let output = Output { logits: decoded.logits, boxes: decoded.boxes };
-            Ok(Stages { backbone, encoder, memory, selection, decoder: decoded.hidden, output })
+            Ok(Stages {
+                backbone,
+                encoder,
+                memory,
+                selection,
+                decoder: decoded.hidden,
+                locations: decoded.locations,
+                output,
+            })
         })
     }
 
