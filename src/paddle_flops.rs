@@ -3,7 +3,7 @@ use std::io::Write;
 use candle_core::Tensor;
 use detrace_flops::{Count, CountError, CustomOps, Meta, conventions, count};
 use detrace_nn::{Traced, trace};
-use detrace_report::paddle_table;
+use detrace_report::{paddle_table, paddle_totals};
 
 /// Why a model could not be counted.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +36,7 @@ pub fn flops(
 ) -> Result<Count, FlopsError> {
     let trace = trace(model, input, Meta::default())?;
     let counted = count(&trace, &conventions::PADDLE, custom_ops)?;
-    let table = paddle_table(&counted, &trace);
-    let text = if print_detail { table.as_str() } else { table.lines().last().unwrap_or_default() };
-    writeln!(std::io::stdout(), "{}", text.trim_end())?;
+    let text = if print_detail { paddle_table(&counted, &trace) } else { paddle_totals(&counted) + "\n" };
+    std::io::stdout().write_all(text.as_bytes())?;
     Ok(counted)
 }

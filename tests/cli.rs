@@ -215,6 +215,8 @@ fn a_real_input_is_read_or_refused() {
     assert_eq!(run(&[&path("x.png"), "--input", "1x3x256x320"]), serde_json::json!([1, 3, 256, 320]));
 
     let refuse = |name: &str, parts: &[&str]| refused(&["flops", "rtdetr_r18vd", "--blob", &path(name)], parts);
+    let wide = ["flops", "rtdetr_r18vd", "--blob", &path("x.png"), "--input", "1x3x3200000x3200000"];
+    refused(&wide, &["MiB"]);
     refuse("missing.png", &["missing.png"]);
     std::fs::write(path("junk.jpg"), b"junk").expect("writes");
     refuse("junk.jpg", &["junk.jpg"]);

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(
     name = "detrace",
-    version = concat!(env!("CARGO_PKG_VERSION"), " (candle 0.11.1; mirrors paddlepaddle 3.3.1)"),
+    version = crate::version(),
     about = "Runs RT-DETR and counts what every layer did: MACs, FLOPs, parameters, time",
     after_help = "Exit codes: 0 done, 1 a check failed, 2 bad usage or bad input."
 )]

@@ -2,13 +2,13 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use detrace_config::{Config, ImageSize, Loaded};
-use detrace_flops::{Convention, Count, CustomOps, ParamRole, Trace, conventions, count};
-use detrace_report::{Rename, csv, json, layers, markdown, paddle_table, stages, thousands, tree};
+use detrace_config::{Config, Loaded};
+use detrace_flops::{Convention, Count, CustomOps, Trace, conventions, count};
+use detrace_report::{Rename, by_x, csv, json, layers, markdown, paddle_table, paddle_totals, stages, thousands, tree};
 use detrace_weights::PaddleNames;
 
 use crate::args::{FlopsArgs, Format, Names, Structure};
-use crate::trace::{Input, parse_shape, trace};
+use crate::trace::{Input, check, parse_shape, trace};
 use crate::{VERSIONS, blob, custom, emit, report, warn, writable};
 
 /// `detrace flops`.
@@ -75,7 +75,7 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
     let shape = args.input.as_deref().map(parse_shape).transpose()?;
     let input = match &args.blob {
         Some(path) => {
-            let size = shape.as_deref().map(|shape| ImageSize::check(&config, shape)).transpose()?;
+            let size = shape.as_deref().map(|shape| check(&config, shape)).transpose()?;
             Input::Real(blob::read(path, &config, size.map(|size| (size.height, size.width)))?)
         }
         None => Input::Random(shape.unwrap_or_else(|| vec![1, 3, 640, 640])),
@@ -105,7 +105,7 @@ fn overview(
     rename: Rename<'_>,
 ) -> Result<String> {
     let meta = &trace.meta;
-    let shape = meta.input.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+    let shape = by_x(&meta.input);
     let mut text = format!(
         "{} ({}), input {shape}, {} {}, {} threads; {} operations in {:.0} ms\n",
         meta.model,
@@ -128,7 +128,7 @@ fn overview(
                 thousands(counted.params)
             )?;
             if convention.name == "paddle" {
-                writeln!(text, "Total Flops: {}     Total Params: {}", counted.total, counted.params)?;
+                writeln!(text, "{}", paddle_totals(counted))?;
             }
         }
         None => headline(&mut text, trace, counted, custom_ops, config)?,
@@ -150,27 +150,27 @@ fn headline(
     writeln!(text, "FLOPs  {}   (2 per MAC, and everything that is not one)", thousands(full.flops))?;
     writeln!(text)?;
     writeln!(text, "paddle.flops of paddlepaddle {} prints (its \"Flops\" are MACs):", VERSIONS.paddle)?;
-    writeln!(text, "Total Flops: {}     Total Params: {}", paddle.total, paddle.params)?;
+    writeln!(text, "{}", paddle_totals(&paddle))?;
     let published = config.and_then(|config| config.published.as_ref());
     let changed = custom_ops.kinds().next().is_some();
     let standard = trace.meta.input == [1, 3, 640, 640] && trace.meta.structure == "train" && !changed;
     if let Some(published) = published.filter(|_| standard) {
-        let learned: u64 =
-            trace.params.iter().filter(|param| param.role != ParamRole::Statistic).map(|param| param.numel()).sum();
-        // Paddle's denoising embedding has no row for padding. RT-DETR-H's table quotes Paddle's own figure.
-        let (params, how) =
-            if published.params_m == paddle.params / 1_000_000 && published.params_m != learned / 1_000_000 {
-                (paddle.params, "Paddle's Total Params")
-            } else {
-                (learned, "parameters without norm statistics")
-            };
+        // The table of RT-DETR-H quotes Paddle's own figure, every other the parameters that `full` counts.
+        let millions = |params: u64| params / 1_000_000;
+        let quotes_paddle =
+            published.params_m == millions(paddle.params) && published.params_m != millions(full.params);
+        let (params, how) = if quotes_paddle {
+            (paddle.params, "Paddle's Total Params")
+        } else {
+            (full.params, "parameters without norm statistics")
+        };
         writeln!(text)?;
         writeln!(
             text,
             "published: Params(M) {}, FLOPs(G) {} ({})",
             published.params_m, published.flops_g, published.source
         )?;
-        writeln!(text, "  Params(M) = floor({params} / 1e6) = {}, {how}", params / 1_000_000)?;
+        writeln!(text, "  Params(M) = floor({params} / 1e6) = {}, {how}", millions(params))?;
         writeln!(text, "  FLOPs(G)  = floor(2 x {} / 1e9) = {}", paddle.total, 2 * paddle.total / 1_000_000_000)?;
     }
     Ok(())

@@ -18,6 +18,11 @@ use clap::Parser;
 pub(crate) const VERSIONS: detrace_report::Versions =
     detrace_report::Versions { detrace: env!("CARGO_PKG_VERSION"), candle: "0.11.1", paddle: "3.3.1" };
 
+/// [`VERSIONS`] in a line.
+pub(crate) fn version() -> String {
+    format!("{} (candle {}; mirrors paddlepaddle {})", VERSIONS.detrace, VERSIONS.candle, VERSIONS.paddle)
+}
+
 /// Runs the program: 0 done, 1 a check failed, 2 bad usage or bad input.
 pub fn main() -> ExitCode {
     let args = args::Args::parse();

@@ -9,6 +9,7 @@ use candle_core::{Device, Tensor};
 use detrace_config::{Config, ConfigError, ImageSize};
 use detrace_flops::{Meta, Trace};
 use detrace_nn::Structure;
+use detrace_report::by_x;
 use detrace_rtdetr::RtDetr;
 use detrace_weights::{Seeded, seeded_image};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -33,8 +34,7 @@ pub(crate) fn trace(config: &Config, input: Input, seed: u64, structure: Structu
         Input::Random(shape) => shape.as_slice(),
         Input::Real(image) => image.dims(),
     };
-    let size = ImageSize::check(config, shape)?;
-    check_memory(config, size)?;
+    check(config, shape)?;
     let device = Device::Cpu;
     let bar = Progress::new();
     let vb = Seeded::var_builder(seed, &device, bar.made_weights(&config.name));
@@ -43,7 +43,7 @@ pub(crate) fn trace(config: &Config, input: Input, seed: u64, structure: Structu
         Input::Random(shape) => seeded_image(&shape, seed, &device)?,
         Input::Real(image) => image,
     };
-    bar.say(format!("running {} on {}x3x{}x{}", config.name, size.batch, size.height, size.width));
+    bar.say(format!("running {} on {}", config.name, by_x(image.dims())));
     let meta = Meta {
         model: config.name.clone(),
         structure: structure.name().to_owned(),
@@ -69,8 +69,9 @@ pub(crate) fn parse_shape(text: &str) -> Result<Vec<usize>> {
     }
 }
 
-/// Refuses an input that would not fit into memory, before anything is allocated.
-fn check_memory(config: &Config, size: ImageSize) -> Result<()> {
+/// Refuses an input that the network cannot take or that would not fit into memory, before anything is allocated.
+pub(crate) fn check(config: &Config, shape: &[usize]) -> Result<ImageSize> {
+    let size = ImageSize::check(config, shape)?;
     let pixels = size.batch as u128 * size.height as u128 * size.width as u128;
     let stride = config.backbone.strides().last().copied().unwrap_or(32) as u128;
     let tokens = (size.height as u128 / stride) * (size.width as u128 / stride);
@@ -85,15 +86,13 @@ fn check_memory(config: &Config, size: ImageSize) -> Result<()> {
     if available > 0 && needed > available {
         let mib = |bytes: u128| bytes >> 20;
         bail!(
-            "input {}x3x{}x{} needs about {} MiB of memory, and {} MiB are free; take a smaller batch or image",
-            size.batch,
-            size.height,
-            size.width,
+            "input {} needs about {} MiB of memory, and {} MiB are free; take a smaller batch or image",
+            by_x(shape),
             mib(needed),
             mib(available)
         );
     }
-    Ok(())
+    Ok(size)
 }
 
 /// One line on a terminal while work is going on, and nothing elsewhere.

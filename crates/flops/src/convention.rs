@@ -84,6 +84,18 @@ pub enum Verdict {
     Unknown,
 }
 
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Verdict::Counted => "counted",
+            Verdict::Zero => "zero",
+            Verdict::Ignored => "ignored",
+            Verdict::Invisible => "invisible",
+            Verdict::Unknown => "unknown",
+        })
+    }
+}
+
 /// One counting tool's rules, as a table.
 pub struct Convention {
     /// Name on the command line.

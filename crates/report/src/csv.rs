@@ -20,7 +20,7 @@ pub fn csv(count: &Count, rename: Rename<'_>) -> Result<String, Box<dyn std::err
             row.count.to_string(),
             row.macs.to_string(),
             row.flops.to_string(),
-            format!("{:?}", row.verdict).to_lowercase(),
+            row.verdict.to_string(),
             row.time_ns.to_string(),
         ])?;
     }

@@ -10,7 +10,7 @@ mod tree;
 pub use self::csv::csv;
 pub use json::{Versions, json};
 pub use markdown::markdown;
-pub use paddle::paddle_table;
+pub use paddle::{paddle_table, paddle_totals};
 pub use table::{layers, stages, thousands};
 pub use tree::tree;
 
@@ -23,6 +23,6 @@ fn shown(path: &str, rename: Rename<'_>) -> String {
 }
 
 /// A shape as `1x3x640x640`.
-fn by_x(shape: &[usize]) -> String {
+pub fn by_x(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use detrace_flops::{Count, Kind, Row, Trace, Verdict};
 
-/// Paddle's table of a count of `trace` under the `paddle` convention, and its last line. Rows are in Paddle's order: by the order in
-/// which modules were registered (backbone, transformer, neck), numbered by class in the order in which they were made.
-/// Rows of layers that do nothing at inference (`Dropout`, `Identity`) are left out.
+/// Paddle's table of a count of `trace` under the `paddle` convention, and its last line. Rows are in Paddle's order: that
+/// in which modules were registered (backbone, transformer, neck). They are numbered by class in the order in which they
+/// were made. Rows of layers that do nothing at inference (`Dropout`, `Identity`) are left out.
 pub fn paddle_table(count: &Count, trace: &Trace) -> String {
     let seen: Vec<&Row> = count.rows.iter().filter(|row| row.verdict != Verdict::Invisible).collect();
     let names = full_names(&seen, trace);
@@ -31,8 +31,14 @@ pub fn paddle_table(count: &Count, trace: &Trace) -> String {
         }
     }
     text.push_str(&shelf);
-    text.push_str(&format!("Total Flops: {}     Total Params: {}\n", count.total, count.params));
+    text.push_str(&paddle_totals(count));
+    text.push('\n');
     text
+}
+
+/// The line that `paddle.flops` always prints last.
+pub fn paddle_totals(count: &Count) -> String {
+    format!("Total Flops: {}     Total Params: {}", count.total, count.params)
 }
 
 /// Python's `str.center`: of an odd rest, the larger half goes left where the width is odd.

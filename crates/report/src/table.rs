@@ -16,11 +16,11 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
-fn milliseconds(ns: u64) -> String {
+pub(crate) fn milliseconds(ns: u64) -> String {
     format!("{:.2}", ns as f64 / 1e6)
 }
 
-fn table(header: &[&str], left: usize) -> Table {
+pub(crate) fn table(header: &[&str], left: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header.iter().copied());
     for (index, column) in table.column_iter_mut().enumerate() {
@@ -93,7 +93,7 @@ pub fn layers(count: &Count, rename: Rename<'_>) -> String {
         } else {
             cells.push(thousands(row.count));
         }
-        cells.extend([milliseconds(row.time_ns), format!("{:?}", row.verdict).to_lowercase()]);
+        cells.extend([milliseconds(row.time_ns), row.verdict.to_string()]);
         table.add_row(cells);
     }
     format!("{table}\n")

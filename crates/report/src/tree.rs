@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use detrace_flops::{Count, Row};
 
+use crate::table::{milliseconds, table};
 use crate::{Rename, shown, thousands};
 
 /// A module with everything below it.
@@ -33,7 +34,7 @@ impl Node {
         if full {
             cells.push(thousands(self.flops));
         }
-        cells.extend([thousands(self.params), format!("{:.2}", self.time_ns as f64 / 1e6)]);
+        cells.extend([thousands(self.params), milliseconds(self.time_ns)]);
         table.add_row(cells);
         let mut children: Vec<(&String, &Node)> = self.children.iter().collect();
         children.sort_by_key(|(_, child)| child.order);
@@ -58,16 +59,12 @@ pub fn tree(count: &Count, rename: Rename<'_>) -> String {
     }
     let full = count.convention == "full";
     let counted = format!("{}s", count.unit);
-    let mut table = Table::new();
     let header: &[&str] = if full {
         &["module", &counted, "FLOPs", "params used", "ms"]
     } else {
         &["module", &counted, "params used", "ms"]
     };
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header.iter().copied());
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_cell_alignment(if index == 0 { CellAlignment::Left } else { CellAlignment::Right });
-    }
+    let mut table = table(header, 1);
     root.rows(&count.meta.model, "", full, &mut table);
     format!("{table}\n")
 }
