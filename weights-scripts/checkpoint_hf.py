@@ -6,6 +6,7 @@ import torch
 import transformers
 
 import convert_names
+import networks
 
 # Stages of HGNetv2 by size: input, middle and output channels, blocks.
 ARCHS = {
@@ -38,27 +39,7 @@ class HfHgNetwork:
             use_learnable_affine_block=False,
             out_features=["stage2", "stage3", "stage4"],
         )
-        options = {
-            "backbone_config": backbone,
-            "freeze_backbone_batch_norms": spec.freeze_norm,
-            "num_labels": spec.classes,
-            "encoder_hidden_dim": spec.hidden_dim,
-            "encoder_in_channels": spec.channels,
-            "encoder_layers": spec.encoder_layers,
-            "encoder_ffn_dim": spec.dim_feedforward,
-            "hidden_expansion": spec.expansion,
-            "decoder_in_channels": [spec.hidden_dim] * spec.levels,
-            "num_feature_levels": spec.levels,
-            "num_queries": spec.queries,
-            "decoder_layers": spec.decoder_layers,
-            "decoder_n_points": spec.points,
-        }
-        if spec.version == "v1":
-            config, model = transformers.RTDetrConfig(**options), transformers.RTDetrForObjectDetection
-        else:
-            config = transformers.RTDetrV2Config(**options, decoder_n_levels=spec.levels)
-            model = transformers.RTDetrV2ForObjectDetection
-        self.model = model(config).eval()
+        self.model = networks.hf_model(spec, backbone, spec.decoder_layers)
         state = {}
         for key in self.model.state_dict():
             if convert_names.CONSTANTS.search(key):

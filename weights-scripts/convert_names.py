@@ -24,6 +24,17 @@ class ConvertError(Exception):
     """Names that belong to no known scheme, or tensors that contradict each other."""
 
 
+def unwrap(state):
+    """The state dict inside what a training run saved: averaged weights first."""
+    for place in (("ema", "module"), ("ema",), ("model",), ("state_dict",)):
+        inner = state
+        for key in place:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if isinstance(inner, dict):
+            return inner
+    return state
+
+
 def _rename(name, rules):
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)

@@ -10,14 +10,7 @@ import convert_names
 
 def read(path):
     """The state dict of a `.pdparams`, as name -> numpy array."""
-    state = paddle.load(path, return_numpy=True)
-    for place in (("ema", "module"), ("ema",), ("model",), ("state_dict",)):
-        inner = state
-        for key in place:
-            inner = inner.get(key) if isinstance(inner, dict) else None
-        if isinstance(inner, dict):
-            state = inner
-            break
+    state = convert_names.unwrap(paddle.load(path, return_numpy=True))
     return {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
 
 

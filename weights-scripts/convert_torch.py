@@ -9,14 +9,7 @@ import convert_names
 
 def read(path):
     """The state dict of a `.pth`, as name -> numpy array."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for place in (("ema", "module"), ("ema",), ("model",), ("state_dict",)):
-        inner = state
-        for key in place:
-            inner = inner.get(key) if isinstance(inner, dict) else None
-        if isinstance(inner, dict):
-            state = inner
-            break
+    state = convert_names.unwrap(torch.load(path, map_location="cpu", weights_only=True))
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     while all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}

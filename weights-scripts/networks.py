@@ -49,6 +49,32 @@ def discrete_coords(locations, shapes, points):
     return torch.cat(out, dim=-2)
 
 
+def hf_model(spec, backbone, decoder_layers):
+    """The model of transformers for a variant, on a backbone's config, with that many decoder layers; in eval mode."""
+    import transformers
+
+    options = {
+        "backbone_config": backbone,
+        "freeze_backbone_batch_norms": spec.freeze_norm,
+        "num_labels": spec.classes,
+        "encoder_hidden_dim": spec.hidden_dim,
+        "encoder_in_channels": spec.channels,
+        "encoder_layers": spec.encoder_layers,
+        "encoder_ffn_dim": spec.dim_feedforward,
+        "hidden_expansion": spec.expansion,
+        "decoder_in_channels": [spec.hidden_dim] * spec.levels,
+        "num_feature_levels": spec.levels,
+        "num_queries": spec.queries,
+        "decoder_layers": decoder_layers,
+        "decoder_n_points": spec.points,
+    }
+    if spec.version == "v1":
+        return transformers.RTDetrForObjectDetection(transformers.RTDetrConfig(**options)).eval()
+    method = "discrete" if spec.discrete else "default"
+    config = transformers.RTDetrV2Config(**options, decoder_n_levels=spec.levels, decoder_method=method)
+    return transformers.RTDetrV2ForObjectDetection(config).eval()
+
+
 class HfNetwork:
     """RT-DETR from `transformers`."""
 
@@ -66,33 +92,9 @@ class HfNetwork:
             layer_type="bottleneck" if bottleneck else "basic",
             out_indices=[2, 3, 4],
         )
-        options = {
-            "backbone_config": backbone,
-            "freeze_backbone_batch_norms": spec.freeze_norm,
-            "num_labels": spec.classes,
-            "encoder_hidden_dim": spec.hidden_dim,
-            "encoder_in_channels": spec.channels,
-            "encoder_layers": spec.encoder_layers,
-            "encoder_ffn_dim": spec.dim_feedforward,
-            "hidden_expansion": spec.expansion,
-            "decoder_in_channels": [spec.hidden_dim] * spec.levels,
-            "num_feature_levels": spec.levels,
-            "num_queries": spec.queries,
-            # transformers runs every layer that it builds. Where inference stops early (r50vd_m: six layers trained,
-            # three run) only those that run are built and get weights.
-            "decoder_layers": spec.layers_run,
-            "decoder_n_points": spec.points,
-        }
-        if spec.version == "v1":
-            config, model = transformers.RTDetrConfig(**options), transformers.RTDetrForObjectDetection
-        else:
-            config = transformers.RTDetrV2Config(
-                **options,
-                decoder_n_levels=spec.levels,
-                decoder_method="discrete" if spec.discrete else "default",
-            )
-            model = transformers.RTDetrV2ForObjectDetection
-        self.model = model(config).eval()
+        # transformers runs every layer that it builds. Where inference stops early (r50vd_m: six layers trained, three
+        # run) only those that run are built and get weights.
+        self.model = hf_model(spec, backbone, spec.layers_run)
         self.load(seed)
 
     def load(self, seed):

@@ -31,7 +31,7 @@ pub fn markdown(count: &Count, rename: Rename<'_>) -> String {
             by_x(&row.output),
             thousands(row.params),
             thousands(row.count),
-            row.verdict.to_string(),
+            row.verdict,
         );
     }
     text

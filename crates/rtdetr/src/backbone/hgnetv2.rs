@@ -5,6 +5,8 @@ use candle_nn::VarBuilder;
 use detrace_config::{HgNetArch, HgNetStage};
 use detrace_nn::{Activation, Conv2dConfig, ConvNorm, ConvNormConfig, MaxPool2d, PoolConfig, Probe, Structure};
 
+use super::levels;
+
 /// A stem and four stages.
 #[derive(Clone, Debug)]
 pub(crate) struct HgNetV2 {
@@ -64,17 +66,7 @@ impl HgNetV2 {
     }
 
     pub(crate) fn forward(&self, image: &Tensor) -> Result<Vec<Tensor>> {
-        self.probe.block(|| {
-            let mut x = self.stem.forward(image)?;
-            let mut levels = Vec::new();
-            for (index, stage) in self.stages.iter().enumerate() {
-                x = stage.forward(&x)?;
-                if self.return_idx.contains(&index) {
-                    levels.push(x.clone());
-                }
-            }
-            Ok(levels)
-        })
+        self.probe.block(|| levels(self.stem.forward(image)?, &self.stages, &self.return_idx, Stage::forward))
     }
 }
 

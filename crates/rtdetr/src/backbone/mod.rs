@@ -37,3 +37,20 @@ impl Backbone {
         }
     }
 }
+
+/// Runs `stages` one after the other and keeps the outputs of those that are feature levels.
+fn levels<S>(
+    stem: Tensor,
+    stages: &[S],
+    return_idx: &[usize],
+    forward: impl Fn(&S, &Tensor) -> Result<Tensor>,
+) -> Result<Vec<Tensor>> {
+    let (mut x, mut levels) = (stem, Vec::new());
+    for (index, stage) in stages.iter().enumerate() {
+        x = forward(stage, &x)?;
+        if return_idx.contains(&index) {
+            levels.push(x.clone());
+        }
+    }
+    Ok(levels)
+}

@@ -7,6 +7,8 @@ use detrace_nn::{
     Activation, AvgPool2d, Conv2dConfig, ConvNorm, ConvNormConfig, MaxPool2d, PoolConfig, Probe, Structure,
 };
 
+use super::levels;
+
 /// Stem of three convolutions, a max pool, four stages of residual blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct ResNetVd {
@@ -82,17 +84,9 @@ impl ResNetVd {
             for conv in &self.stem {
                 x = conv.forward(&x)?;
             }
-            x = self.pool.forward(&x)?;
-            let mut levels = Vec::new();
-            for (stage, blocks) in self.stages.iter().enumerate() {
-                for block in blocks {
-                    x = block.forward(&x)?;
-                }
-                if self.return_idx.contains(&stage) {
-                    levels.push(x.clone());
-                }
-            }
-            Ok(levels)
+            levels(self.pool.forward(&x)?, &self.stages, &self.return_idx, |blocks, x| {
+                blocks.iter().try_fold(x.clone(), |x, block| block.forward(&x))
+            })
         })
     }
 }
