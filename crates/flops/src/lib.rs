@@ -13,6 +13,7 @@ pub mod conventions;
 mod count;
 mod kind;
 mod op;
+mod structure;
 mod trace;
 mod tree;
 
@@ -20,5 +21,6 @@ pub use convention::{Convention, CustomOps, CustomRule, Rule, Unit, Verdict, Wor
 pub use count::{Audit, AuditOp, Count, CountError, Row, Uncalled, count};
 pub use kind::Kind;
 pub use op::{Attrs, BadOp, Op, Param, ParamRole, Shape, numel};
+pub use structure::Structure;
 pub use trace::{Block, Meta, SCHEMA, Timing, Trace, TraceError};
 pub use tree::{Group, group_by_block};

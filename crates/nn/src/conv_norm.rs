@@ -1,29 +1,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use detrace_flops::Structure;
 
 use crate::norm::scale_and_shift;
 use crate::{Activation, BatchNorm2d, Conv2d, Conv2dConfig, Probe};
-
-/// How a network is built from the same weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Structure {
-    /// As trained, and as counting tools see it: convolution, norm and activation apart, RepVGG with both branches.
-    #[default]
-    Train,
-    /// For inference: norms folded into their convolutions, RepVGG branches merged, activations fused. Equal to
-    /// [`Structure::Train`] up to rounding.
-    Deploy,
-}
-
-impl Structure {
-    /// Name on the command line and in traces.
-    pub fn name(self) -> &'static str {
-        match self {
-            Structure::Train => "train",
-            Structure::Deploy => "deploy",
-        }
-    }
-}
 
 /// What shapes a convolution with its norm and activation.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,1 @@
+//! Networks without tensors: what an RT-DETR does, on paper, by integer arithmetic on shapes alone.
