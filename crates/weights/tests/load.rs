@@ -285,7 +285,8 @@ fn layers_that_never_run_may_be_absent() {
 fn layers_get_their_tensors_through_candle() {
     let needed = [HEAD, HEAD_BIAS, ("decoder.enc_score_head.bias", &[2][..])];
     let vb = load(&HEADS, &needed, true).expect("partial").var_builder(&Device::Cpu);
-    let floats = |tensor: candle_core::Tensor| tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).expect("f32");
+    let floats =
+        |tensor: candle_core::Tensor| tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).expect("f32");
     let head = vb.pp("decoder").pp("dec_score_head").pp(0);
     assert_eq!(floats(head.get((2, 4), "weight").expect("there")), values(1, 8));
     let random = vb.pp("decoder").pp("enc_score_head").get(2, "bias").expect("seeded");

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use detrace_config::Needed;
+pub use plan::DENOISING;
 use plan::Recipe;
 pub use report::{Change, Classes, Given, Misfit, Report, SetAside};
 
@@ -55,11 +56,7 @@ impl Weights {
         Weights::new(checkpoint, None, allow_partial)
     }
 
-    fn new(
-        checkpoint: Checkpoint,
-        needed: Option<&[Needed]>,
-        allow_partial: bool,
-    ) -> Result<Weights, WeightsError> {
+    fn new(checkpoint: Checkpoint, needed: Option<&[Needed]>, allow_partial: bool) -> Result<Weights, WeightsError> {
         let (recipes, report) = plan::plan(&checkpoint, needed)?;
         if !report.fits() && !allow_partial {
             return Err(WeightsError::Refused { path: checkpoint.path().to_owned(), report: Box::new(report) });

@@ -10,7 +10,7 @@ use crate::{Checkpoint, Dtype, Scheme, WeightsError};
 
 /// The embedding of class labels that only training with denoising uses: one row for each class, and in torch one more
 /// for "no object".
-const DENOISING: &str = "decoder.denoising_class_embed.weight";
+pub const DENOISING: &str = "decoder.denoising_class_embed.weight";
 
 /// Tensors with one row for each class, the first of which is looked at.
 const CLASS_HEADS: [&str; 2] = ["decoder.dec_score_head.0.weight", "decoder.dec_score_head.0.bias"];
@@ -209,7 +209,8 @@ impl Planner<'_> {
                 *shape == recipe.shape
             });
             let has = |name: &str| self.report.wrong_shape.iter().any(|misfit| misfit.name == name);
-            let absent = needed.values().filter(|needed| !self.recipes.contains_key(&needed.name) && !has(&needed.name));
+            let absent =
+                needed.values().filter(|needed| !self.recipes.contains_key(&needed.name) && !has(&needed.name));
             let (idle, missing): (Vec<&Needed>, Vec<&Needed>) = absent.partition(|needed| needed.idle);
             let names = |list: Vec<&Needed>| list.into_iter().map(|needed| needed.name.clone()).collect();
             (self.report.missing, self.report.idle) = (names(missing), names(idle));
