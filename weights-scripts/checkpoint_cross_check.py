@@ -1,13 +1,14 @@
-"""Proves on seeded weights that the Rust converter and the real libraries give the same tensors.
+"""Proves on seeded weights that detrace and the real libraries give the same tensors and the same answers.
 
-    python checkpoint_cross_check.py --convert target/debug/examples/convert --official PATH/TO/RT-DETR
+    python checkpoint_cross_check.py --detrace target/release/detrace --official PATH/TO/RT-DETR
         [--paddle-python PYTHON --detection PATH/TO/PaddleDetection] [--only NAME …] [--keep FOLDER]
 
 For each model, checkpoints are written by torch (`torch.save`, zip and legacy, in the layouts of the official trainers), by
 transformers (`save_pretrained`) and by PaddleDetection (`paddle.save`), all from the same seeded values. Then
-- each is converted in Rust and in Python, and both are compared with the seeded values, bit for bit;
-- the networks that the checkpoints came from are run on one input and their answers compared (1e-3 logits, 1e-4 boxes), which
-  proves that a name means the same in both frameworks;
+- each is converted by `detrace convert` and in Python, and both are compared with the seeded values, bit for bit;
+- `detrace run` runs each, and its answers are compared with those of the framework that the checkpoint came from (1e-3 logits,
+  1e-4 boxes; with discrete sampling, where rounding may tip over, 2 % of the queries may differ);
+- the frameworks' answers are compared with each other, which proves that a name means the same in both;
 - what Rust writes for transformers and for the official code is loaded back into their networks and compared again.
 
 Run with torch 2.15 and transformers 5.23, paddlepaddle 3.3.1 (numpy below 2) and PaddleDetection of October 2024 (666f597).
@@ -34,6 +35,7 @@ import convert_torch
 import networks
 import seeded
 import zoo
+from checker import Checker
 from checkpoint_hf import HfHgNetwork
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -47,50 +49,30 @@ MODELS = {
     "rtdetrv2_r18vd_dsp": "rtdetrv2/rtdetrv2_r18vd_dsp_3x_coco.yml",
     "rtdetrv2_hgnetv2_l": None,  # PaddleDetection has none
 }
-# Discrete sampling reads another pixel where rounding tips over: a handful of queries may differ.
-DISCRETE_MAY_DIFFER = 0.02
 
 
-class Checker:
-    """Counts what was compared and what differs."""
+class Detrace:
+    """The program."""
 
-    def __init__(self):
-        self.done, self.failed = 0, 0
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
 
-    def say(self, what, fault):
-        self.done += 1
-        self.failed += bool(fault)
-        print(f"  {'FAILED' if fault else 'ok':6} {what}{': ' + fault if fault else ''}", flush=True)
+    def _call(self, *arguments):
+        done = subprocess.run([self.program, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"exit code {done.returncode}: {done.stderr.strip()[-300:]}")
 
-    def tensors(self, what, got, expected):
-        """Names, types, shapes and bits."""
-        fault = ""
-        if got.keys() != expected.keys():
-            differ = sorted(got.keys() ^ expected.keys())
-            fault = f"{len(differ)} names differ: {', '.join(differ[:4])}"
-        for name in sorted(got.keys() & expected.keys()):
-            a, b = got[name], expected[name]
-            if a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes():
-                fault = fault or f"{name} differs ({a.dtype} {a.shape}, {b.dtype} {b.shape})"
-        self.say(f"{what}, {len(expected)} tensors", fault)
+    def convert(self, source, target, to="canonical"):
+        self._call("convert", source, target, "--to", to)
+        return load_file(target)
 
-    def answers(self, what, got, expected, discrete):
-        """Logits and boxes of the queries. Queries of almost the same score may be ranked the other way round."""
-        (logits, boxes), (wanted, places) = ([part[0] for part in parts] for parts in (got, expected))
-        order = np.arange(len(logits))
-        swapped = [int(i) for i in order if _far(logits[i], wanted[i], boxes[i], places[i])]
-        for i in swapped:
-            order[i] = next((j for j in swapped if not _far(logits[j], wanted[i], boxes[j], places[i])), i)
-        logits, boxes = logits[order], boxes[order]
-        differ = sum(_far(*rows) for rows in zip(logits, wanted, boxes, places))
-        worst = np.abs(logits - wanted).max(), np.abs(boxes - places).max()
-        said = f"{what}: largest differences {worst[0]:.1e} (logits), {worst[1]:.1e} (boxes), {len(swapped)} swapped"
-        self.say(said, f"{differ} queries differ" if differ > len(logits) * (DISCRETE_MAY_DIFFER if discrete else 0) else "")
-
-
-def _far(logits, wanted, boxes, places):
-    """Whether one query's answers differ."""
-    return bool(np.abs(logits - wanted).max() > 1e-3 or np.abs(boxes - places).max() > 1e-4)
+    def run(self, model, weights, image):
+        """Logits and boxes."""
+        given, gives = self.folder / "input.safetensors", self.folder / "output.safetensors"
+        save_file({"image": image}, given)
+        self._call("run", model, "--weights", weights, "--input", given, "--output", gives)
+        answer = load_file(gives)
+        return answer["logits"], answer["boxes"]
 
 
 def torch_files(spec, state, folder):
@@ -133,21 +115,27 @@ def check(name, options, checker, folder):
     capture = official.run(torch.from_numpy(image))
     wanted = (capture.logits.numpy(), capture.boxes.numpy())
 
-    def rust(source, target, to="canonical"):
-        done = subprocess.run([options.convert, source, target, to], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip())
-        return load_file(target)
+    program = Detrace(options.detrace, folder)
+    rust = program.convert
+
+    def ran(what, path, answer):
+        """The checkpoint in `detrace run`, and what its own framework answered."""
+        try:
+            checker.answers(f"{what}, run", program.run(name, path, image), answer, spec.discrete)
+        except RuntimeError as error:
+            checker.say(f"{what}, run", str(error))
 
     def both(what, path, python, expected):
         try:
             checker.tensors(f"{what}, Rust", rust(path, folder / "rust.safetensors"), expected)
         except RuntimeError as error:
             checker.say(f"{what}, Rust", str(error))
-        checker.tensors(f"{what}, Python", convert_names.finish(python(path)), expected)
+        if python:
+            checker.tensors(f"{what}, Python", convert_names.finish(python(path)), expected)
 
     for path in torch_files(spec, official.model.state_dict(), folder):
         both(f"torch {path.name}", path, lambda path: convert_names.from_torch(convert_torch.read(path)), expected)
+        ran(f"torch {path.name}", path, wanted)
 
     # transformers
     if spec.layers_run == spec.decoder_layers:
@@ -158,10 +146,11 @@ def check(name, options, checker, folder):
         live = convert_names.from_hf({key: value.numpy() for key, value in hf.model.state_dict().items()})
         checker.tensors("transformers live state, Python", convert_names.finish(live), expected)
         torch.save(hf.model.state_dict(), folder / "live.pth")
-        checker.tensors("transformers live state, Rust", rust(folder / "live.pth", folder / "rust.safetensors"), expected)
+        both("transformers live state", folder / "live.pth", None, expected)
         answer = hf.run(torch.from_numpy(image))
         answer = (answer.logits.numpy(), answer.boxes.numpy())
         checker.answers("transformers and the official code", answer, wanted, spec.discrete)
+        ran("transformers save_pretrained", path, answer)
         rust(path, folder / "canonical.safetensors")
         path.unlink()
         rust(folder / "canonical.safetensors", path, "hf")
@@ -177,8 +166,8 @@ def check(name, options, checker, folder):
     # the official code reads back what Rust writes
     if not (folder / "canonical.safetensors").exists():
         save_file(expected, folder / "canonical.safetensors")
-    back = rust(folder / "canonical.safetensors", folder / "v1.safetensors", "torch-v1")
-    checker.tensors("official v1 names and back", convert_names.from_torch(back), expected)
+    back = rust(folder / "canonical.safetensors", folder / "torch.safetensors", "torch")
+    checker.tensors("official names and back", convert_names.from_torch(back), expected)
     back = {key: torch.from_numpy(value) for key, value in load_file(folder / "canonical.safetensors").items()}
     result = official.model.load_state_dict(back, strict=False)
     lost = [key for key in result.missing_keys if networks.is_seeded(key)] + result.unexpected_keys
@@ -197,21 +186,22 @@ def check(name, options, checker, folder):
         paddle = dict(expected)
         paddle[convert_names.DENOISING] = paddle[convert_names.DENOISING].copy()
         paddle[convert_names.DENOISING][-1] = 0
+        answer = load_file(folder / "paddle_outputs.safetensors")
+        answer = (answer["logits"].reshape(wanted[0].shape), answer["boxes"].reshape(wanted[1].shape))
+        checker.answers("PaddleDetection and the official code", answer, wanted, spec.discrete)
         for form in ("p2", "p4", "nested"):
             path = folder / f"paddle_{form}.pdparams"
             converted = folder / "python.safetensors"
             script = ROOT / "weights-scripts" / "convert_paddle.py"
             done = subprocess.run([options.paddle_python, script, path, converted], capture_output=True, check=False)
-            checker.tensors(f"paddle {form}, Rust", rust(path, folder / "rust.safetensors"), paddle)
+            both(f"paddle {form}", path, None, paddle)
             checker.tensors(f"paddle {form}, Python", load_file(converted) if done.returncode == 0 else {}, paddle)
-        answer = load_file(folder / "paddle_outputs.safetensors")
-        answer = (answer["logits"].reshape(wanted[0].shape), answer["boxes"].reshape(wanted[1].shape))
-        checker.answers("PaddleDetection and the official code", answer, wanted, spec.discrete)
+            ran(f"paddle {form}", path, answer)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--convert", type=lambda path: pathlib.Path(path).resolve(), required=True)
+    parser.add_argument("--detrace", type=lambda path: pathlib.Path(path).resolve(), required=True)
     parser.add_argument("--official", required=True)
     parser.add_argument("--paddle-python")
     parser.add_argument("--detection")

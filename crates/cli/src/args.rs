@@ -2,6 +2,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::convert::ConvertArgs;
+use crate::run::RunArgs;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "detrace",
@@ -28,6 +31,23 @@ pub(crate) enum Command {
   detrace flops rtdetr_r18vd --convention paddle --custom-op 'layer_norm=5*out'
   detrace flops rtdetr_r18vd --blob photo.jpg --format tree")]
     Flops(Box<FlopsArgs>),
+    /// Convert a checkpoint of Paddle, the official code or transformers to safetensors, strictly checked
+    #[command(after_help = "Examples:
+  detrace convert rtdetr_r50vd_6x_coco.pdparams r50.safetensors
+  detrace convert checkpoint0071.pth r50.safetensors --to hf
+  detrace convert best.pth mine.safetensors --model mine.yaml
+
+The metadata of OUT say what it was made from: format, names, SHA-256, model.")]
+    Convert(ConvertArgs),
+    /// Run a model on a tensor and write what it gives, to be compared with another framework
+    #[command(after_help = "Examples:
+  detrace run rtdetr_r50vd --weights r50.pdparams --input image.safetensors --output out.safetensors
+  detrace run config.json --weights model.safetensors --input image.safetensors --output out.safetensors --stages
+
+With --stages the output also holds backbone.0 … and encoder.0 … [N, C, H, W], finest first; memory [N, L, C], the tokens
+of all levels; scores [N, L], each token's highest class logit; topk [N, queries] (I64), the selected tokens, best first;
+content [N, queries, C]; reference [N, queries, 4], boxes before the sigmoid.")]
+    Run(RunArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,33 +5,28 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use detrace_config::Config;
 use image::imageops::FilterType;
+
+use crate::tensors::{four_dims, read_image};
 
 /// Reads `path` as f32 [N, 3, H, W]: `.npy` and `.safetensors` as they are (a tensor called `image`, or the only one), an
 /// image stretched to `size` (height, width) and scaled as the model wants.
 pub(crate) fn read(path: &Path, config: &Config, size: Option<(usize, usize)>) -> Result<Tensor> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_lowercase();
+    let named = || format!("cannot read {}", path.display());
     let tensor = match extension.as_str() {
-        "npy" => npy(path),
-        "safetensors" => safetensors(path),
-        _ => return picture(path, config, size).with_context(|| format!("cannot read {}", path.display())),
+        "npy" => npy(path).with_context(named)?,
+        "safetensors" => read_image(path, true)?,
+        _ => return picture(path, config, size).with_context(named),
     };
-    let tensor = tensor.with_context(|| format!("cannot read {}", path.display()))?;
     if let Some((height, width)) = size
         && tensor.dims()[2..] != [height, width]
     {
         bail!("{}: it is {:?}, and --input says {height}x{width}; leave --input out", path.display(), tensor.dims());
     }
     Ok(tensor)
-}
-
-fn four_dims(dims: &[usize], what: &str) -> Result<()> {
-    match dims.len() {
-        4 => Ok(()),
-        _ => bail!("{what} has shape {dims:?}; N, C, H, W are wanted"),
-    }
 }
 
 fn npy(path: &Path) -> Result<Tensor> {
@@ -50,20 +45,6 @@ fn npy(path: &Path) -> Result<Tensor> {
     let kind = file.dtype().descr();
     let values: Vec<f32> = file.into_vec().with_context(|| format!("its numbers are {kind}, not '<f4'"))?;
     Ok(Tensor::from_vec(values, dims, &Device::Cpu)?)
-}
-
-fn safetensors(path: &Path) -> Result<Tensor> {
-    let mut tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
-    let tensor = match tensors.remove("image") {
-        Some(tensor) => tensor,
-        None if tensors.len() == 1 => tensors.drain().map(|(_, tensor)| tensor).next().context("it is empty")?,
-        None => bail!("it has {} tensors and none is called \"image\"", tensors.len()),
-    };
-    if tensor.dtype() != DType::F32 {
-        bail!("its numbers are {:?}, not f32", tensor.dtype());
-    }
-    four_dims(tensor.dims(), "the tensor")?;
-    Ok(tensor)
 }
 
 fn picture(path: &Path, config: &Config, size: Option<(usize, usize)>) -> Result<Tensor> {

@@ -2,9 +2,14 @@
 
 mod args;
 mod blob;
+mod convert;
 mod custom;
 mod flops;
+mod guess;
 mod models;
+mod network;
+mod run;
+mod tensors;
 mod trace;
 
 use std::io::{IsTerminal, Write};
@@ -29,6 +34,8 @@ pub fn main() -> ExitCode {
     let done = match args.command {
         args::Command::Models(args) => models::run(&args),
         args::Command::Flops(args) => flops::run(&args),
+        args::Command::Convert(args) => convert::run(&args),
+        args::Command::Run(args) => run::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -7,6 +7,7 @@ mod error;
 mod hf;
 mod load;
 mod nearest;
+mod needed;
 mod node;
 mod paddle;
 mod section;
@@ -19,3 +20,4 @@ pub use config::{
 };
 pub use error::ConfigError;
 pub use load::Loaded;
+pub use needed::Needed;

@@ -1,6 +1,6 @@
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use detrace_config::{Config, ImageSize};
+use detrace_config::{Config, ImageSize, Needed};
 use detrace_flops::Param;
 use detrace_nn::{Mlp, Owned, Probe, Structure, Traced, declare, owned_by};
 
@@ -8,6 +8,9 @@ use crate::backbone::Backbone;
 use crate::decoder::{Decoder, DecoderLayer};
 use crate::encoder::HybridEncoder;
 use crate::selection::{InputProjection, QuerySelection, Selection};
+
+/// The embedding of class labels, which only training reads: no tensor of it is asked for.
+const DENOISING: &str = "decoder.denoising_class_embed.weight";
 
 /// An RT-DETR network.
 #[derive(Clone, Debug)]
@@ -70,6 +73,24 @@ impl RtDetr {
         config.check().map_err(candle_core::Error::wrap)?;
         let (built, owned) = owned_by(|| RtDetr::build(config, structure, vb));
         Ok(RtDetr { owned, ..built? })
+    }
+
+    /// The tensors that [`new`](RtDetr::new) asks for, in the order of construction.
+    ///
+    /// # Errors
+    /// If the configuration contradicts itself.
+    pub fn needed(config: &Config) -> Result<Vec<Needed>> {
+        // Nothing is computed while a trained structure is made, so its zeros take no memory.
+        let network = RtDetr::new(config, Structure::Train, VarBuilder::zeros(DType::F32, &Device::Cpu))?;
+        let run = config.decoder.layers_run();
+        let is_idle = |name: &str| {
+            ["decoder.decoder.layers.", "decoder.dec_score_head.", "decoder.dec_bbox_head."].iter().any(|list| {
+                let index = name.strip_prefix(list).and_then(|rest| rest.split('.').next());
+                index.and_then(|index| index.parse::<usize>().ok()).is_some_and(|index| index >= run)
+            })
+        };
+        let params = network.owned.params.into_iter().filter(|param| param.name != DENOISING);
+        Ok(params.map(|Param { name, shape, .. }| Needed { idle: is_idle(&name), name, shape }).collect())
     }
 
     fn build(config: &Config, structure: Structure, vb: VarBuilder) -> Result<RtDetr> {

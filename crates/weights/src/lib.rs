@@ -25,9 +25,11 @@ mod save;
 pub mod schemes;
 mod seeded;
 pub mod sources;
+mod write;
 
 pub use error::WeightsError;
-pub use load::{Change, Report, Tensor, Weights};
+pub use load::{Change, DENOISING, Report, Tensor, Weights};
 pub use schemes::{How, Kind, Mapped, PaddleNames, Scheme, paddle_module};
 pub use seeded::{Seeded, seeded_image, seeded_values, seeded_word};
 pub use sources::{Checkpoint, Dtype, Format, Info};
+pub use write::{Entry, write_safetensors};

@@ -5,7 +5,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::Device;
 use common::{file, values};
+use detrace_config::Needed;
 use detrace_weights::load::Classes;
 use detrace_weights::schemes::{Kind, kind};
 use detrace_weights::{Change, Checkpoint, Scheme, Weights, WeightsError};
@@ -29,11 +31,15 @@ fn write(path: &Path, tensors: &[Spec<'_>]) {
     std::fs::write(path, safetensors::serialize(views, None).expect("serialised")).expect("written");
 }
 
+fn tensor(name: &str, shape: &[usize], idle: bool) -> Needed {
+    Needed { name: name.to_owned(), shape: shape.to_vec(), idle }
+}
+
 fn load(tensors: &[Spec<'_>], needed: &[(&str, &[usize])], partial: bool) -> Result<Weights, WeightsError> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("w.safetensors");
     write(&path, tensors);
-    let needed: Vec<_> = needed.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec())).collect();
+    let needed: Vec<_> = needed.iter().map(|(name, shape)| tensor(name, shape, false)).collect();
     Weights::load(Checkpoint::open(path)?, &needed, partial)
 }
 
@@ -213,11 +219,12 @@ fn hollow(path: &Path, list: &str) {
 }
 
 /// The canonical tensors of the model that an official list is of.
-fn needed(list: &str) -> Vec<(String, Vec<usize>)> {
+fn needed(list: &str) -> Vec<Needed> {
     let scheme = common::LISTS.iter().find(|(_, known)| *known == list).expect("a list").0;
     let canonical = common::names(list).into_iter();
-    let canonical = canonical.map(|(name, shape)| (scheme.to_canonical(&name).expect("known").name, shape));
-    canonical.filter(|(name, _)| !matches!(kind(name), Some(Kind::Constant(_)))).collect()
+    let canonical =
+        canonical.map(|(name, shape)| tensor(&scheme.to_canonical(&name).expect("known").name, &shape, false));
+    canonical.filter(|tensor| !matches!(kind(&tensor.name), Some(Kind::Constant(_)))).collect()
 }
 
 #[test]
@@ -247,6 +254,47 @@ fn real_networks_load_strictly_from_every_framework() {
         let other = if model == "torch_rtdetr_r50vd" { "torch_rtdetrv2_r18vd" } else { "torch_rtdetr_r50vd" };
         refused(Weights::load(Checkpoint::open(&path).expect("sound"), &self::needed(other), false));
     }
+}
+
+#[test]
+fn wrappers_come_off_in_every_format() {
+    let wrapped = [("module.decoder.dec_score_head.0.bias", &[2][..], 1), ("module.decoder.anchors", &[1], 0)];
+    let weights = load(&wrapped, &[HEAD_BIAS], false).expect("fits");
+    assert_eq!(weights.tensor(HEAD_BIAS.0).expect("there").to_f32(), values(1, 2));
+    // Only where every key is wrapped.
+    refused(load(&[wrapped[0], ("decoder.dec_score_head.0.weight", &[2, 4], 1)], &[HEAD_BIAS, HEAD], false));
+}
+
+#[test]
+fn layers_that_never_run_may_be_absent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("w.safetensors");
+    write(&path, &HEADS);
+    let late = "decoder.decoder.layers.3.linear1.bias";
+    let open = || Checkpoint::open(&path).expect("sound");
+    let mut needed = vec![tensor(HEAD.0, HEAD.1, false), tensor(HEAD_BIAS.0, HEAD_BIAS.1, false)];
+    needed.push(tensor(late, &[4], true));
+    let weights = Weights::load(open(), &needed, false).expect("fits");
+    assert_eq!(weights.report().idle, [late]);
+    assert!(weights.report().to_string().contains("inference does not reach"), "{}", weights.report());
+    needed[2].idle = false;
+    refused(Weights::load(open(), &needed, false));
+}
+
+#[test]
+fn layers_get_their_tensors_through_candle() {
+    let needed = [HEAD, HEAD_BIAS, ("decoder.enc_score_head.bias", &[2][..])];
+    let vb = load(&HEADS, &needed, true).expect("partial").var_builder(&Device::Cpu);
+    let floats =
+        |tensor: candle_core::Tensor| tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).expect("f32");
+    let head = vb.pp("decoder").pp("dec_score_head").pp(0);
+    assert_eq!(floats(head.get((2, 4), "weight").expect("there")), values(1, 8));
+    let random = vb.pp("decoder").pp("enc_score_head").get(2, "bias").expect("seeded");
+    assert_eq!(floats(random), detrace_weights::seeded_values("decoder.enc_score_head.bias", &[2], 0));
+    let error = head.get((4, 2), "weight").expect_err("another shape").to_string();
+    assert!(error.contains("[2, 4] in the checkpoint and [4, 2] in the network"), "{error}");
+    let error = head.get(2, "shift").expect_err("never asked for").to_string();
+    assert!(error.contains("dec_score_head.0.shift"), "{error}");
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Loading a checkpoint into a model: every tensor has its place and every place its tensor, or the load is refused.
 
+mod backend;
 mod plan;
 mod report;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use detrace_config::Needed;
+pub use plan::DENOISING;
 use plan::Recipe;
 pub use report::{Change, Classes, Given, Misfit, Report, SetAside};
 
@@ -40,14 +43,10 @@ impl Tensor<'_> {
 }
 
 impl Weights {
-    /// The weights of a model that needs exactly these canonical tensors (name and shape). Missing, unexpected and
-    /// misshapen tensors refuse the load, unless `allow_partial`: then the report says which tensors the model does not
-    /// get. Constants (anchors, counters) and the denoising embedding need not be listed.
-    pub fn load(
-        checkpoint: Checkpoint,
-        needed: &[(String, Vec<usize>)],
-        allow_partial: bool,
-    ) -> Result<Weights, WeightsError> {
+    /// The weights of a model that needs exactly these canonical tensors. Missing, unexpected and misshapen tensors
+    /// refuse the load, unless `allow_partial`: then the report says which tensors the model does not get. Idle ones may
+    /// be absent. Constants (anchors, counters) and the denoising embedding need not be listed.
+    pub fn load(checkpoint: Checkpoint, needed: &[Needed], allow_partial: bool) -> Result<Weights, WeightsError> {
         Weights::new(checkpoint, Some(needed), allow_partial)
     }
 
@@ -57,11 +56,7 @@ impl Weights {
         Weights::new(checkpoint, None, allow_partial)
     }
 
-    fn new(
-        checkpoint: Checkpoint,
-        needed: Option<&[(String, Vec<usize>)]>,
-        allow_partial: bool,
-    ) -> Result<Weights, WeightsError> {
+    fn new(checkpoint: Checkpoint, needed: Option<&[Needed]>, allow_partial: bool) -> Result<Weights, WeightsError> {
         let (recipes, report) = plan::plan(&checkpoint, needed)?;
         if !report.fits() && !allow_partial {
             return Err(WeightsError::Refused { path: checkpoint.path().to_owned(), report: Box::new(report) });
@@ -77,6 +72,11 @@ impl Weights {
     /// The file.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// The file, to be loaded in another way.
+    pub fn into_checkpoint(self) -> Checkpoint {
+        self.checkpoint
     }
 
     /// Whose names the file uses.

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use detrace_config::Needed;
+
 use super::report::{Change, Classes, Given, Misfit, Report, SetAside};
 use crate::schemes::{How, Kind, kind};
 use crate::{Checkpoint, Dtype, Scheme, WeightsError};
 
 /// The embedding of class labels that only training with denoising uses: one row for each class, and in torch one more
 /// for "no object".
-const DENOISING: &str = "decoder.denoising_class_embed.weight";
+pub const DENOISING: &str = "decoder.denoising_class_embed.weight";
 
 /// Tensors with one row for each class, the first of which is looked at.
 const CLASS_HEADS: [&str; 2] = ["decoder.dec_score_head.0.weight", "decoder.dec_score_head.0.bias"];
@@ -26,17 +28,16 @@ pub(super) struct Recipe {
     pub(super) change: Change,
 }
 
-/// Makes the recipes for the tensors that `needed` lists with their shapes, or for all that the file has.
+/// Makes the recipes for the tensors that `needed` lists, or for all that the file has.
 pub(super) fn plan(
     checkpoint: &Checkpoint,
-    needed: Option<&[(String, Vec<usize>)]>,
+    needed: Option<&[Needed]>,
 ) -> Result<(BTreeMap<String, Recipe>, Report), WeightsError> {
     let scheme = Scheme::recognise(checkpoint.names()).ok_or_else(|| WeightsError::Scheme {
         path: checkpoint.path().to_owned(),
         first: checkpoint.names().take(5).map(str::to_owned).collect(),
     })?;
-    let needed: Option<BTreeMap<&str, &[usize]>> =
-        needed.map(|list| list.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect());
+    let needed = needed.map(|list| list.iter().map(|needed| (needed.name.as_str(), needed)).collect());
     let mut planner = Planner {
         checkpoint,
         scheme,
@@ -50,6 +51,7 @@ pub(super) fn plan(
             mapped: Vec::new(),
             ignored: Vec::new(),
             missing: Vec::new(),
+            idle: Vec::new(),
             unexpected: Vec::new(),
             wrong_shape: Vec::new(),
             classes: None,
@@ -65,7 +67,7 @@ pub(super) fn plan(
 struct Planner<'a> {
     checkpoint: &'a Checkpoint,
     scheme: Scheme,
-    needed: Option<BTreeMap<&'a str, &'a [usize]>>,
+    needed: Option<BTreeMap<&'a str, &'a Needed>>,
     recipes: BTreeMap<String, Recipe>,
     report: Report,
 }
@@ -188,14 +190,14 @@ impl Planner<'_> {
         let found = Self::classes(|name| Some(self.recipes.get(name)?.shape.as_slice()));
         self.fix_denoising(found);
         if let Some(needed) = &self.needed {
-            let wanted = Self::classes(|name| needed.get(name).copied());
+            let wanted = Self::classes(|name| Some(needed.get(name)?.shape.as_slice()));
             self.report.classes = match (found, wanted) {
                 (Some(found), Some(needed)) if found != needed => Some(Classes { found, needed }),
                 _ => None,
             };
             let mut refused = Vec::new();
             self.recipes.retain(|name, recipe| {
-                let Some(shape) = needed.get(name.as_str()) else {
+                let Some(Needed { shape, .. }) = needed.get(name.as_str()) else {
                     refused.extend(recipe.from.iter().cloned());
                     return false;
                 };
@@ -207,8 +209,11 @@ impl Planner<'_> {
                 *shape == recipe.shape
             });
             let has = |name: &str| self.report.wrong_shape.iter().any(|misfit| misfit.name == name);
-            let missing = needed.keys().filter(|name| !self.recipes.contains_key(**name) && !has(name));
-            self.report.missing = missing.map(|name| (*name).to_owned()).collect();
+            let absent =
+                needed.values().filter(|needed| !self.recipes.contains_key(&needed.name) && !has(&needed.name));
+            let (idle, missing): (Vec<&Needed>, Vec<&Needed>) = absent.partition(|needed| needed.idle);
+            let names = |list: Vec<&Needed>| list.into_iter().map(|needed| needed.name.clone()).collect();
+            (self.report.missing, self.report.idle) = (names(missing), names(idle));
             for name in refused {
                 self.refuse(&name, "is not part of this model");
             }
@@ -221,7 +226,7 @@ impl Planner<'_> {
 
     /// Gives the denoising embedding the row that Paddle's does not have, or zeros if the file has none at all.
     fn fix_denoising(&mut self, classes: Option<usize>) {
-        let needed = self.needed.as_ref().map(|needed| needed.get(DENOISING).copied());
+        let needed = self.needed.as_ref().map(|needed| Some(needed.get(DENOISING)?.shape.as_slice()));
         match (self.recipes.get_mut(DENOISING), needed) {
             (Some(recipe), _) => {
                 let rows = match needed {

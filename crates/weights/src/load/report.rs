@@ -23,6 +23,8 @@ pub struct Report {
     pub ignored: Vec<SetAside>,
     /// Canonical names of tensors that the model needs and the file does not have.
     pub missing: Vec<String>,
+    /// Canonical names of tensors that the file does not have and that inference never reaches.
+    pub idle: Vec<String>,
     /// Tensors of the file that have no place in the model.
     pub unexpected: Vec<SetAside>,
     /// Tensors whose shape is not the model's.
@@ -175,6 +177,9 @@ impl fmt::Display for Report {
             write!(out, "; {count} {why}")?;
         }
         writeln!(out)?;
+        if !self.idle.is_empty() {
+            writeln!(out, "not there    {:>5}; in decoder layers that inference does not reach", self.idle.len())?;
+        }
         writeln!(out, "missing      {:>5}", self.missing.len())?;
         for name in &self.missing {
             writeln!(out, "  {name}")?;

@@ -72,6 +72,9 @@ pub struct Info<'a> {
     pub shape: &'a [usize],
 }
 
+/// Wrappers that put their name before every key.
+const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+
 /// All tensors' bytes together may be this many times the file (tied tensors share theirs), and [`SHARED_SPARE`] more.
 const LARGEST_SHARE: usize = 4;
 
@@ -87,6 +90,7 @@ pub struct Checkpoint {
     place: &'static str,
     tensors: BTreeMap<String, Tensor>,
     others: Vec<String>,
+    metadata: BTreeMap<String, String>,
     /// `data.pkl` and the storages of a zip archive.
     archive: Option<(Vec<u8>, Archive)>,
 }
@@ -135,6 +139,7 @@ impl Checkpoint {
             place: "bare",
             tensors: BTreeMap::new(),
             others: Vec::new(),
+            metadata: BTreeMap::new(),
             archive: None,
         };
         if bytes.starts_with(b"PK\x03\x04") {
@@ -147,7 +152,9 @@ impl Checkpoint {
             })?;
             checkpoint.archive = Some((opened.pickle, opened.archive));
         } else if safetensors::starts_like(bytes) {
-            for (name, layout, span) in safetensors::read(bytes)? {
+            let header = safetensors::read(bytes)?;
+            checkpoint.metadata = header.metadata;
+            for (name, layout, span) in header.tensors {
                 checkpoint.tensors.insert(name, Tensor { layout, bytes: Place::File(span) });
             }
         } else if matches!(bytes, [0x80, 2..=5, ..]) {
@@ -155,6 +162,7 @@ impl Checkpoint {
         } else {
             return Err(Fault::new(unknown(bytes)));
         }
+        checkpoint.unwrap();
         checkpoint.check_size()?;
         Ok(checkpoint)
     }
@@ -196,6 +204,17 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Takes wrappers' names off the keys, if every key has them.
+    fn unwrap(&mut self) {
+        while let Some(wrapper) =
+            WRAPPERS.iter().find(|wrapper| self.tensors.keys().all(|name| name.starts_with(**wrapper)))
+            && !self.tensors.is_empty()
+        {
+            let wrapped = std::mem::take(&mut self.tensors).into_iter();
+            self.tensors = wrapped.map(|(name, tensor)| (name[wrapper.len()..].to_owned(), tensor)).collect();
+        }
+    }
+
     fn check_size(&self) -> Checked<()> {
         let largest = self.map.as_ref().len().saturating_mul(LARGEST_SHARE).saturating_add(SHARED_SPARE);
         let total = self.tensors.values().try_fold(0_usize, |sum, tensor| sum.checked_add(tensor.layout.bytes()?));
@@ -230,6 +249,11 @@ impl Checkpoint {
     /// Keys beside the tensors whose values are no tensors.
     pub fn others(&self) -> &[String] {
         &self.others
+    }
+
+    /// What the writer of a safetensors file says about it; empty for other files.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// A tensor's type and shape.

@@ -14,9 +14,6 @@ const PLACES: [(&str, &[&str]); 5] = [
     ("bare", &[]),
 ];
 
-/// Wrappers that put their name before every key.
-const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
-
 /// Longer names are no tensor's.
 const LONGEST_NAME: usize = 512;
 
@@ -65,7 +62,6 @@ pub(super) fn state_dict(pickle: &Pickle<'_>) -> Checked<StateDict> {
             }
         }
         if !tensors.is_empty() {
-            unwrap(&mut tensors);
             return Ok(StateDict { place, tensors, others });
         }
     }
@@ -73,17 +69,6 @@ pub(super) fn state_dict(pickle: &Pickle<'_>) -> Checked<StateDict> {
         "the pickle holds no tensors where checkpoints have them (at the top, or under ema.module, ema, model or \
          state_dict)",
     ))
-}
-
-/// Takes wrappers' names off the keys, if every key has them.
-fn unwrap(tensors: &mut [(String, Pickled)]) {
-    while let Some(wrapper) =
-        WRAPPERS.iter().find(|wrapper| tensors.iter().all(|(name, _)| name.starts_with(**wrapper)))
-    {
-        for (name, _) in &mut *tensors {
-            name.drain(..wrapper.len());
-        }
-    }
 }
 
 /// The types of the storages that a pickle refers to, by their keys.

@@ -1,5 +1,7 @@
 //! Safetensors files, as Hugging Face writes them.
 
+use std::collections::BTreeMap;
+
 use ::safetensors::{Dtype as Stored, SafeTensorError, SafeTensors};
 
 use super::dtype::{Dtype, Layout};
@@ -14,8 +16,16 @@ pub(super) fn starts_like(bytes: &[u8]) -> bool {
     bytes.first_chunk::<8>().is_some_and(|length| u64::from_le_bytes(*length) < 1 << 40) && bytes.get(8) == Some(&b'{')
 }
 
-/// Every tensor with its layout and where in the file it is.
-pub(super) fn read(bytes: &[u8]) -> Checked<Vec<(String, Layout, Span)>> {
+/// A file's header.
+pub(super) struct Header {
+    /// Every tensor with its layout and where in the file it is.
+    pub(super) tensors: Vec<(String, Layout, Span)>,
+    /// What its writer says about it.
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+/// Reads and checks the header.
+pub(super) fn read(bytes: &[u8]) -> Checked<Header> {
     let length = bytes.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length));
     if length > LARGEST_HEADER {
         return Err(Fault::new(format!("its header is said to have {length} bytes; {LARGEST_HEADER} are the most")));
@@ -31,7 +41,8 @@ pub(super) fn read(bytes: &[u8]) -> Checked<Vec<(String, Layout, Span)>> {
         let span = Span { start: start + info.data_offsets.0, end: start + info.data_offsets.1 };
         tensors.push((name, Layout::contiguous(dtype, info.shape.clone()), span));
     }
-    Ok(tensors)
+    let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
+    Ok(Header { tensors, metadata })
 }
 
 fn explain(error: &SafeTensorError) -> String {

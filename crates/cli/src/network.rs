@@ -1,0 +1,104 @@
+//! A network made from a checkpoint, and the options that say which.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use candle_core::Device;
+use detrace_config::{Config, Loaded, Needed};
+use detrace_nn::Structure;
+use detrace_rtdetr::RtDetr;
+use detrace_weights::{Checkpoint, Report, Weights, WeightsError};
+
+use crate::args::Structure as Named;
+use crate::{report, warn};
+
+/// Which network, and how it is built.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NetworkArgs {
+    /// A model of the zoo (see `detrace models`), a YAML file, a PaddleDetection yml, or a Hugging Face config.json
+    pub(crate) model: String,
+    /// Number of classes, where a fine-tuned checkpoint has another than the model
+    #[arg(long, value_name = "N")]
+    pub(crate) classes: Option<usize>,
+    /// Load a checkpoint that does not fit; what it does not give is random
+    #[arg(long)]
+    pub(crate) allow_partial: bool,
+    /// How the network is built: as trained, or with norms folded and branches merged
+    #[arg(long, value_enum, default_value = "deploy")]
+    pub(crate) structure: Named,
+    /// Where it runs; this build has the CPU only
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+}
+
+impl NetworkArgs {
+    /// The configuration, with its reader's warnings shown.
+    pub(crate) fn config(&self) -> Result<Config> {
+        let mut config = open(&self.model)?;
+        if let Some(classes) = self.classes {
+            config.classes = classes;
+            config.check()?;
+        }
+        Ok(config)
+    }
+
+    pub(crate) fn device(&self) -> Result<Device> {
+        match self.device.as_str() {
+            "cpu" | "auto" => Ok(Device::Cpu),
+            other => bail!("--device {other}: this build runs on the CPU only; take --device cpu"),
+        }
+    }
+
+    pub(crate) fn structure(&self) -> Structure {
+        match self.structure {
+            Named::Train => Structure::Train,
+            Named::Deploy => Structure::Deploy,
+        }
+    }
+
+    /// The network from a checkpoint. What the checkpoint gave is reported on standard error.
+    pub(crate) fn load(&self, config: &Config, weights: &Path, device: &Device) -> Result<RtDetr> {
+        let cure = |classes: usize| format!("or give --classes {classes}");
+        let weights = strict(Checkpoint::open(weights)?, &RtDetr::needed(config)?, self.allow_partial, cure)?;
+        report(weights.report().to_string().trim_end());
+        left_random(weights.report());
+        Ok(RtDetr::new(config, self.structure(), weights.var_builder(device))?)
+    }
+}
+
+/// The configuration that a user named, with its reader's warnings shown.
+pub(crate) fn open(model: &str) -> Result<Config> {
+    let Loaded { config, warnings } = Loaded::open(model)?;
+    for warning in warnings {
+        warn(&warning);
+    }
+    Ok(config)
+}
+
+/// A checkpoint's weights, if they are all that is needed; else what does not fit is reported and the load refused.
+/// `cure` says what to do about another number of classes.
+pub(crate) fn strict(
+    checkpoint: Checkpoint,
+    needed: &[Needed],
+    allow_partial: bool,
+    cure: impl Fn(usize) -> String,
+) -> Result<Weights> {
+    Weights::load(checkpoint, needed, allow_partial).map_err(|error| {
+        let WeightsError::Refused { path, report: fit } = error else { return error.into() };
+        report(fit.to_string().trim_end());
+        let cure = fit.classes.map(|classes| format!("; {}", cure(classes.found))).unwrap_or_default();
+        anyhow!("{}: {}{cure}. --allow-partial takes what fits", path.display(), fit.verdict())
+    })
+}
+
+/// Says what a partial load leaves random.
+fn left_random(report: &Report) {
+    let names: Vec<&str> = report.left_random().collect();
+    if !names.is_empty() {
+        warn(&format!(
+            "{} tensors are random, as the checkpoint does not give them: {}",
+            names.len(),
+            names.join(", ")
+        ));
+    }
+}
