@@ -1,6 +1,6 @@
 //! Contradictions in a configuration, and sizes that a network cannot take.
 
-use crate::{Backbone, Config, ConfigError};
+use crate::{Backbone, Config, ConfigError, Preprocess};
 
 /// Largest stride of a network with the usual four stages.
 pub const MAX_STRIDE: usize = 32;
@@ -118,10 +118,15 @@ impl Config {
         if !positive(decoder.offset_scale) {
             return fail("decoder.offset_scale", format!("{} is not positive", decoder.offset_scale));
         }
-        if self.preprocess.std.iter().any(|&std| !positive(std))
-            || self.preprocess.mean.iter().any(|mean| !mean.is_finite())
-        {
-            return fail("preprocess", format!("mean {:?}, std {:?}", self.preprocess.mean, self.preprocess.std));
+        if !self.labels.is_empty() && self.labels.len() != self.classes {
+            return fail("labels", format!("{} names for {} classes", self.labels.len(), self.classes));
+        }
+        let Preprocess { scale, mean, std, .. } = &self.preprocess;
+        if std.iter().chain([scale]).any(|&value| !positive(value)) || mean.iter().any(|mean| !mean.is_finite()) {
+            return fail(
+                "preprocess",
+                format!("scale {scale}, mean {mean:?}, std {std:?}; scale and std must be positive, mean finite"),
+            );
         }
         ImageSize::check(self, &[1, 3, self.preprocess.size[0], self.preprocess.size[1]]).map(|_| ())
     }

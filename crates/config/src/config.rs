@@ -11,6 +11,9 @@ pub struct Config {
     /// Number of object classes.
     #[serde(default = "defaults::classes")]
     pub classes: usize,
+    /// Names of the classes, if the configuration has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// Feature extractor.
     pub backbone: Backbone,
     /// Efficient hybrid encoder (RT-DETR paper, section 4.2).
@@ -304,7 +307,11 @@ pub enum Sampling {
 pub struct Preprocess {
     /// Height and width that images are stretched to; the aspect ratio is not kept.
     pub size: [usize; 2],
-    /// Mean per channel, subtracted after scaling to 0..1.
+    /// How they are stretched.
+    pub resize: Resize,
+    /// What a channel's value, 0 to 255, is multiplied by.
+    pub scale: f64,
+    /// Mean per channel, subtracted after scaling.
     pub mean: [f64; 3],
     /// Standard deviation per channel, divided by.
     pub std: [f64; 3],
@@ -312,7 +319,51 @@ pub struct Preprocess {
 
 impl Default for Preprocess {
     fn default() -> Self {
-        Preprocess { size: [640, 640], mean: [0.0; 3], std: [1.0; 3] }
+        Preprocess { size: [640, 640], resize: Resize::default(), scale: 1.0 / 255.0, mean: [0.0; 3], std: [1.0; 3] }
+    }
+}
+
+/// Whose resize stretches images, and with which filter. All work on bytes and differ in rounding, in the cubic's
+/// coefficient, and in what happens when an image gets smaller: OpenCV reads the nearest pixels only, the others average.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resize {
+    /// Pillow's `Image.resize`, as the official PyTorch code and the older processors of transformers have it.
+    #[default]
+    PilBilinear,
+    /// The same with the bicubic filter.
+    PilBicubic,
+    /// torchvision's `resize` of a byte tensor with antialiasing, as the fast processors of transformers have it.
+    TorchvisionBilinear,
+    /// The same with the bicubic filter.
+    TorchvisionBicubic,
+    /// OpenCV's `INTER_LINEAR`, which PaddleDetection's RT-DETRv2 configurations ask for (`interp: 1`).
+    OpencvBilinear,
+    /// OpenCV's `INTER_CUBIC`, which its RT-DETR configurations ask for (`interp: 2`).
+    OpencvBicubic,
+}
+
+impl Resize {
+    /// Every way.
+    pub const ALL: [Resize; 6] = [
+        Resize::PilBilinear,
+        Resize::PilBicubic,
+        Resize::TorchvisionBilinear,
+        Resize::TorchvisionBicubic,
+        Resize::OpencvBilinear,
+        Resize::OpencvBicubic,
+    ];
+
+    /// Its name in configurations and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Resize::PilBilinear => "pil-bilinear",
+            Resize::PilBicubic => "pil-bicubic",
+            Resize::TorchvisionBilinear => "torchvision-bilinear",
+            Resize::TorchvisionBicubic => "torchvision-bicubic",
+            Resize::OpencvBilinear => "opencv-bilinear",
+            Resize::OpencvBicubic => "opencv-bicubic",
+        }
     }
 }
 

@@ -8,10 +8,12 @@
 //! mistyping and an error; any other is a warning.
 
 mod backbone;
+mod processor;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+pub(crate) use self::processor::read as read_processor;
 use crate::node::{Map, Place, Value};
 use crate::section::Section;
 use crate::{Config, ConfigError, Decoder, Encoder, FeedForward, Preprocess, Sampling, Version};
@@ -154,6 +156,7 @@ pub(crate) fn read(name: String, file: &Rc<str>, top: &Map, warnings: &mut Vec<S
         name,
         version,
         classes: classes(&top)?,
+        labels: labels(&top),
         backbone,
         encoder,
         decoder,
@@ -243,6 +246,18 @@ fn classes(top: &Section<'_>) -> Result<usize, ConfigError> {
         return Err(top.fault("num_labels", format_args!("{number} contradicts id2label, which has {labels} labels")));
     }
     Ok(number.or(labels).unwrap_or(2))
+}
+
+/// The names of the classes by number, empty if there are none or only the placeholders of transformers (`LABEL_0`).
+fn labels(top: &Section<'_>) -> Vec<String> {
+    let Some(Value::Map(map)) = top.some("id2label").map(|node| &node.value) else { return Vec::new() };
+    let name = |class: usize| match &map.get(&class.to_string())?.node.value {
+        Value::Text(name) => Some(name.clone()),
+        other => Some(other.to_string()),
+    };
+    let names: Option<Vec<String>> = (0..map.len()).map(name).collect();
+    let placeholder = |(class, name): (usize, &String)| *name == format!("LABEL_{class}");
+    names.filter(|names| !names.iter().enumerate().all(placeholder)).unwrap_or_default()
 }
 
 /// Checks the keys that say again what the backbone and the encoder say. The configuration must have been checked.

@@ -16,7 +16,8 @@ pub mod zoo;
 
 pub use check::{ImageSize, MAX_STRIDE};
 pub use config::{
-    Backbone, Config, Decoder, Encoder, FeedForward, HgNetArch, HgNetStage, Preprocess, Published, Sampling, Version,
+    Backbone, Config, Decoder, Encoder, FeedForward, HgNetArch, HgNetStage, Preprocess, Published, Resize, Sampling,
+    Version,
 };
 pub use error::ConfigError;
 pub use load::Loaded;

@@ -89,6 +89,25 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads Hugging Face's `preprocessor_config.json` into [`Config::preprocess`]. The result is warnings, as
+    /// [`Loaded::warnings`].
+    ///
+    /// # Errors
+    /// An unreadable file, a setting that is not built here, or a size that the network cannot take. The configuration
+    /// is not changed then.
+    pub fn read_preprocessor(&mut self, path: &Path) -> Result<Vec<String>, ConfigError> {
+        let shown = path.display().to_string();
+        let Some(text) = source::read(path, &shown)? else {
+            return Err(ConfigError::Read { path: shown, reason: "there is no such file".into() });
+        };
+        check_json(&text, path, &shown)?;
+        let (file, mut warnings, mut read) = (Rc::from(shown), Vec::new(), self.clone());
+        let top = Node::parse(&text, &file, &mut warnings)?.into_map("the file")?;
+        hf::read_processor(&file, &top, &mut read, &mut warnings)?;
+        *self = read;
+        Ok(warnings)
+    }
+
     /// The model that a user named, as [`Loaded::open`], for callers who show no warnings.
     pub fn load(model: &str) -> Result<Config, ConfigError> {
         Loaded::open(model).map(|loaded| loaded.config)

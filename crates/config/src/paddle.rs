@@ -24,7 +24,7 @@ use self::chain::Chain;
 use self::network::Parts;
 pub(crate) use self::network::SECTIONS;
 use crate::node::{Map, Place};
-use crate::{Config, ConfigError};
+use crate::{Config, ConfigError, Resize, Version};
 
 /// Top-level keys that the network's classes share.
 const SHARED: &[&str] = &["architecture", "num_classes", "hidden_dim", "eval_size", "depth_mult", "act", "norm_type"];
@@ -57,6 +57,11 @@ pub(crate) fn read(
     stray_sections(tree, file, &parts.sections, warnings);
     let mut config = parts.config.clone();
     config.name = name;
+    // What the published readers say, for a yml without one.
+    config.preprocess.resize = match config.version {
+        Version::V1 => Resize::OpencvBicubic,
+        Version::V2 => Resize::OpencvBilinear,
+    };
     config.preprocess.size = parts.eval_size.unwrap_or(config.preprocess.size);
     config.check().map_err(|error| network::locate(error, &config, tree))?;
     parts.check_strides(&config, tree)?;

@@ -75,6 +75,7 @@ fn every_key_reaches_its_place() {
     assert_eq!((decoder.sampling, decoder.offset_scale), (Sampling::Discrete, 0.25));
     assert_eq!((decoder.activation, decoder.learn_query_content), (FeedForward::Gelu, true));
     assert_eq!(config.preprocess.size, [480, 640]);
+    assert_eq!(config.labels, ["a", "b", "c", "d", "😀"]);
 }
 
 #[test]

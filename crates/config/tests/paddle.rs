@@ -4,8 +4,18 @@ mod common;
 
 use std::path::Path;
 
-use common::{Folder, files, fixture, open, variant};
-use detrace_config::{Backbone, Config, FeedForward, Sampling, Version, zoo};
+use common::{Folder, files, fixture, open};
+use detrace_config::{Backbone, Config, FeedForward, Resize, Sampling, Version, zoo};
+
+/// The zoo's variant as PaddleDetection has it: its readers resize with OpenCV.
+fn variant(name: &str) -> Config {
+    let mut config = common::variant(name);
+    config.preprocess.resize = match config.version {
+        Version::V1 => Resize::OpencvBicubic,
+        Version::V2 => Resize::OpencvBilinear,
+    };
+    config
+}
 
 #[test]
 fn every_variant_is_the_zoos() {
@@ -254,7 +264,12 @@ fn the_test_reader_gives_the_preprocessing() {
         let text = format!("eval_size: null\nTestReader:\n  sample_transforms:\n    - Decode: {{}}\n    - {text}\n");
         folder.over("rtdetr_r50vd.yml", &text).unwrap_or_else(|error| panic!("{error}"))
     };
-    assert_eq!(reader("Resize: {target_size: [800, 608], keep_ratio: False}").config.preprocess.size, [800, 608]);
+    let preprocess = reader("Resize: {target_size: [800, 608], keep_ratio: False}").config.preprocess;
+    assert_eq!((preprocess.size, preprocess.resize), ([800, 608], Resize::OpencvBilinear));
+    let preprocess = reader("Resize: {target_size: [640, 640], keep_ratio: False, interp: 2}").config.preprocess;
+    assert_eq!((preprocess.size, preprocess.resize), ([640, 640], Resize::OpencvBicubic));
+    let preprocess = reader("NormalizeImage: {is_scale: false, norm_type: none}").config.preprocess;
+    assert_eq!((preprocess.scale, preprocess.mean), (1.0, [0.0; 3]));
     let loaded = reader("NormalizeImage: {mean: [0.5, 0.4, 0.3], std: [0.2, 0.2, 0.1], is_scale: true}");
     assert_eq!(loaded.config.preprocess.mean, [0.5, 0.4, 0.3]);
     assert_eq!(loaded.config.preprocess.std, [0.2, 0.2, 0.1]);
@@ -266,6 +281,7 @@ fn the_test_reader_gives_the_preprocessing() {
         "NormalizeImage: {mean: [0.5], std: [0.2]}",
         "NormalizeImage: {mean: [0.5, 0.4, 0.3], std: [0.2, 0.2, 0.0]}",
         "NormalizeImage: {is_scale: false}",
+        "Resize: {target_size: [640, 640], keep_ratio: False, interp: 3}",
     ] {
         let loaded = reader(odd);
         assert_eq!(loaded.config.preprocess, variant("rtdetr_r50vd").preprocess, "{odd}");

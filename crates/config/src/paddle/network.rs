@@ -137,6 +137,7 @@ impl Parts {
                 backbone: features,
                 encoder,
                 decoder,
+                labels: Vec::new(),
                 preprocess: Preprocess::default(),
                 published: None,
                 weights: Vec::new(),

@@ -2,14 +2,13 @@
 //! an error, since it does not shape the network.
 
 use crate::node::{Map, Node, Place, Value};
-use crate::{Config, ImageSize, Preprocess};
+use crate::{Config, ImageSize, Preprocess, Resize};
 
-/// Fills in what the reader says: mean and deviation, and the size if `eval_size` does not fix it.
+/// Fills in what the reader says: scale, mean and deviation, how OpenCV resizes, and the size if `eval_size` does not fix
+/// it.
 pub(super) fn read(tree: &Map, size_is_fixed: bool, config: &mut Config, warnings: &mut Vec<String>) {
     let mut warn = |place: &Place, name: &str| {
-        warnings.push(format!(
-            "{place}: TestReader's {name} is not applied; images are stretched to the input size and scaled to 0..1"
-        ));
+        warnings.push(format!("{place}: TestReader's {name} is not applied; images are stretched to the input size"));
     };
     let reader = tree.get("TestReader").and_then(|entry| map(&entry.node));
     let Some(transforms) = reader.and_then(|reader| reader.get("sample_transforms")) else { return };
@@ -45,14 +44,19 @@ fn resize(options: &Map, preprocess: &mut Preprocess) -> Option<()> {
         [height, width] => [whole(height)?, whole(width)?],
         _ => return None,
     };
+    // OpenCV's numbers; absent it is INTER_LINEAR.
+    preprocess.resize = match options.get("interp").map(|interp| &interp.node.value) {
+        None | Some(Value::Int(1)) => Resize::OpencvBilinear,
+        Some(Value::Int(2)) => Resize::OpencvBicubic,
+        Some(_) => return None,
+    };
     Some(())
 }
 
 /// Pixels are divided by 255 unless `is_scale` says no; mean and deviation only count for `norm_type: mean_std`.
 fn normalize(options: &Map, preprocess: &mut Preprocess) -> Option<()> {
-    if options.get("is_scale").is_some_and(|scale| matches!(scale.node.value, Value::Bool(false))) {
-        return None;
-    }
+    let scale = options.get("is_scale").is_none_or(|scale| !matches!(scale.node.value, Value::Bool(false)));
+    preprocess.scale = if scale { 1.0 / 255.0 } else { 1.0 };
     let kind = options.get("norm_type").map_or("mean_std", |kind| match &kind.node.value {
         Value::Text(kind) => kind,
         _ => "",
