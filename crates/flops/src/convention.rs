@@ -110,6 +110,9 @@ pub struct Convention {
     pub sees: fn(&Op) -> bool,
     /// What it does with what it sees.
     pub rule: fn(&Kind) -> Rule,
+    /// Whether it counts a graph file's operations one by one, rather than what they are parts of. It makes a difference
+    /// only to traces that were read from a graph file.
+    pub of_programs: bool,
     /// Which parameter tensors are parameters to it.
     pub is_param: fn(&Param) -> bool,
     /// Whether its parameter total is over called, visible operations only, or over all that the model owns.

@@ -109,7 +109,9 @@ impl CountError {
 pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps) -> Result<Count, CountError> {
     let mut rows: Vec<Row> = Vec::new();
     let mut index: HashMap<&str, usize> = HashMap::new();
-    for op in &trace.ops {
+    let of_program = convention.of_programs && trace.ops.iter().any(|op| op.program.is_some());
+    let passed_over = |op: &Op| if of_program { op.program.is_none() } else { op.is_part() };
+    for op in trace.ops.iter().filter(|op| !passed_over(op)) {
         let (verdict, units, work) =
             judge(op, convention, custom).map_err(|fault| CountError::new(&op.path, convention, fault))?;
         let at = *index.entry(&op.path).or_insert_with(|| {
@@ -213,4 +215,52 @@ fn audit(trace: &Trace, convention: &Convention, rows: &[Row]) -> Audit {
         }
     }
     Audit { unknown: listed(Verdict::Unknown), uncalled, invisible: listed(Verdict::Invisible) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Attrs, Program, conventions};
+
+    fn op(path: &str, kind: Kind, program: Option<Program>) -> Op {
+        Op {
+            path: path.into(),
+            kind,
+            role: String::new(),
+            inputs: vec![vec![1, 4]],
+            output: vec![1, 4],
+            params: vec![],
+            attrs: Attrs::default(),
+            fused_into: None,
+            program,
+            time_ns: 0,
+        }
+    }
+
+    #[test]
+    fn a_whole_and_its_parts_are_never_both_counted() {
+        static OF_PROGRAMS: Convention = Convention {
+            name: "of-programs",
+            of_programs: true,
+            rule: |_| Rule::Count(|op| Work::units(crate::numel(&op.output))),
+            ..conventions::FULL
+        };
+        let part = |name: &str, of: &str| Some(Program { op: name.into(), part_of: Some(of.into()) });
+        let trace = Trace {
+            ops: vec![
+                op("silu", Kind::Silu, None),
+                op("silu/sigmoid", Kind::Sigmoid, part("sigmoid", "silu")),
+                op("silu/mul", Kind::Mul, part("elementwise_mul", "silu")),
+                op("relu", Kind::Relu, Some(Program { op: "relu".into(), part_of: None })),
+                op("sizes", Kind::Mul, part("elementwise_mul", Program::INTEGER)),
+            ],
+            ..Trace::default()
+        };
+        let paths = |convention| {
+            let counted = count(&trace, convention, &CustomOps::new()).expect("counts");
+            counted.rows.into_iter().map(|row| row.path).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(&conventions::FULL), ["silu", "relu"]);
+        assert_eq!(paths(&OF_PROGRAMS), ["silu/sigmoid", "silu/mul", "relu", "sizes"]);
+    }
 }

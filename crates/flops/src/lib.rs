@@ -20,7 +20,7 @@ mod tree;
 pub use convention::{Convention, CustomOps, CustomRule, Rule, Unit, Verdict, Work};
 pub use count::{Audit, AuditOp, Count, CountError, Row, Uncalled, count};
 pub use kind::Kind;
-pub use op::{Attrs, BadOp, Op, Param, ParamRole, Shape, numel};
+pub use op::{Attrs, BadOp, Op, Param, ParamRole, Program, Shape, numel};
 pub use structure::Structure;
 pub use trace::{Block, Meta, SCHEMA, Timing, Trace, TraceError};
 pub use tree::{Group, group_by_block};

@@ -72,6 +72,28 @@ pub struct Attrs {
     pub frozen: bool,
 }
 
+/// What a program that was read from a graph file calls an operation.
+///
+/// A program writes as several operations what a network has as one: a layer norm, a linear layer with its bias. Such a
+/// trace holds both, the whole (an [`Op`] without a `Program`) and after it its parts. Conventions of networks count the
+/// whole and pass over the parts; conventions of programs ([`Convention::of_programs`](crate::Convention)) do the reverse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// The operation's type in the program, for instance `elementwise_add` or `Conv`.
+    pub op: String,
+    /// Path of the operation that this one is a part of, or [`Program::CONSTANT`] or [`Program::INTEGER`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
+}
+
+impl Program {
+    /// `part_of` of what depends on shapes and constants alone: position embeddings, anchors, scale factors.
+    pub const CONSTANT: &str = "<constant arithmetic>";
+    /// `part_of` of arithmetic on integers: shapes, indices.
+    pub const INTEGER: &str = "<integer arithmetic>";
+}
+
 /// Facts of one call of one operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +118,9 @@ pub struct Op {
     /// The operation that did this one's work in its own kernel, if it is a sub-fact of a fused one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fused_into: Option<String>,
+    /// What the program calls it, if the trace was read from a graph file and this is one operation there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
     /// Time of this call in nanoseconds; 0 where nothing was timed.
     #[serde(default)]
     pub time_ns: u64,
@@ -132,6 +157,11 @@ impl Op {
     /// Whether this is a module's own operation, as opposed to one that a block does by itself.
     pub fn is_module(&self) -> bool {
         self.role.is_empty()
+    }
+
+    /// Whether this is a part of another operation of a program, or does nothing but prepare for them.
+    pub fn is_part(&self) -> bool {
+        self.program.as_ref().is_some_and(|program| program.part_of.is_some())
     }
 
     /// The path of the module that owns the operation: itself, or the block before `#`.
@@ -216,6 +246,7 @@ mod tests {
             params: vec![Param::named("weight", &weight)],
             attrs: Attrs::default(),
             fused_into: None,
+            program: None,
             time_ns: 0,
         }
     }

@@ -12,6 +12,7 @@
 //! assert_eq!(trace.ops[0].output, [1, 32, 320, 320]);
 //! ```
 
+pub mod import;
 mod plan;
 
 pub use plan::{PlanError, plan};

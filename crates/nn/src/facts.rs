@@ -50,6 +50,7 @@ impl Facts {
             params: Vec::new(),
             attrs: Attrs::default(),
             fused_into: None,
+            program: None,
             time_ns: 0,
         });
         self

@@ -38,6 +38,7 @@ pub static FULL: Convention = Convention {
     mirrors: "detrace",
     sees: |_| true,
     rule,
+    of_programs: false,
     is_param: |param| param.role != ParamRole::Statistic,
     params_of_called_only: false,
 };

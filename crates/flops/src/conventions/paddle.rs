@@ -26,6 +26,7 @@ pub static PADDLE: Convention = Convention {
     mirrors: "paddlepaddle 3.3.1 (hapi.dynamic_flops)",
     sees,
     rule,
+    of_programs: false,
     is_param: |_| true,
     params_of_called_only: true,
 };

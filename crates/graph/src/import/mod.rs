@@ -1,0 +1,6 @@
+//! Graph files: from what exporters write to a [`Trace`](detrace_flops::Trace).
+
+mod error;
+pub mod ir;
+
+pub use error::ImportError;
