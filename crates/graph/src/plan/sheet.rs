@@ -80,6 +80,7 @@ impl Sheet {
             params: Vec::new(),
             attrs: Attrs::default(),
             fused_into: None,
+            program: None,
             time_ns: 0,
         });
         &mut self.ops[at]
