@@ -1,7 +1,10 @@
 //! Everything that does arithmetic, MACs and FLOPs apart: detrace's own convention.
 //!
 //! A formula is what a plain implementation with accumulators that start at zero executes; transcendentals, divisions and
-//! comparisons are one FLOP each. `out` and `in` are elements of the result and of the first input, `n` the last dimension.
+//! comparisons are one FLOP each. What lies outside an image is a zero (for a maximum −∞) and computed with like a pixel.
+//! Addresses and their bounds are not arithmetic. A MAC multiplies two different numbers and accumulates the product; the
+//! squares of a variance are FLOPs only. `out` and `in` are elements of the result and of the first input, `n` the last
+//! dimension.
 //!
 //! | kind | MACs | FLOPs | why |
 //! |---|---|---|---|
@@ -14,7 +17,8 @@
 //! | batch_norm | – | 2 × in | scale and shift, folded from the statistics (Ioffe & Szegedy 2015, section 3.1) |
 //! | layer_norm | – | 7 × in + 4 × rows | mean, centre, variance (2), normalise, scale, shift; 2 divisions, ε, 1/√ a row (Ba et al. 2016, eq. 3) |
 //! | softmax | – | 5 × in | maximum, subtract, exp, sum, divide |
-//! | sigmoid | – | 4 × out | negate, exp, add, divide; as `inverse_sigmoid`: clamp, 1 − x, divide, log |
+//! | sigmoid | – | 4 × out | negate, exp, add, divide |
+//! | sigmoid with role `inverse_sigmoid` | – | 7 × out | clamp to 0 … 1 (2), 1 − x, both parts at least ε (2), divide, log |
 //! | silu | – | 5 × out | sigmoid and a product |
 //! | gelu | – | 5 × out | exact form: x/√2, erf, + 1, × x, × ½ (Hendrycks & Gimpel 2016) |
 //! | relu | – | out | one comparison |
@@ -75,7 +79,10 @@ fn rule(kind: &Kind) -> Rule {
             Work::flops(7 * elements + 4 * (elements / last(op.input())))
         }),
         Kind::Softmax => Rule::Count(|op| Work::flops(5 * numel(op.input()))),
-        Kind::Sigmoid => Rule::Count(|op| Work::flops(4 * numel(&op.output))),
+        Kind::Sigmoid => Rule::Count(|op| match op.role.as_str() {
+            "inverse_sigmoid" => Work::flops(7 * numel(&op.output)),
+            _ => Work::flops(4 * numel(&op.output)),
+        }),
         Kind::Silu | Kind::Gelu => Rule::Count(|op| Work::flops(5 * numel(&op.output))),
         Kind::MaxPool2d => Rule::Count(|op| Work::flops(numel(&op.output) * window(op))),
         Kind::AvgPool2d => Rule::Count(|op| Work::flops(numel(&op.output) * (window(op) + 1))),
