@@ -9,6 +9,8 @@ mod guess;
 mod models;
 mod network;
 mod run;
+mod show;
+mod statics;
 mod tensors;
 mod trace;
 
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use detrace_config::{Config, Loaded};
 
 /// Ours, candle's and the Paddle whose rules are mirrored.
 pub(crate) const VERSIONS: detrace_report::Versions =
@@ -36,6 +39,7 @@ pub fn main() -> ExitCode {
         args::Command::Flops(args) => flops::run(&args),
         args::Command::Convert(args) => convert::run(&args),
         args::Command::Run(args) => run::run(&args),
+        args::Command::Static(args) => statics::run(&args),
     };
     match done {
         Ok(code) => code,
@@ -61,6 +65,15 @@ pub(crate) fn report(message: &str) {
 /// Says what the user may want to know, without failing.
 pub(crate) fn warn(message: &str) {
     report(&format!("warning: {message}"));
+}
+
+/// Reads a model's configuration: a name of the zoo or a file.
+pub(crate) fn load(model: &str) -> Result<Config> {
+    let Loaded { config, warnings } = Loaded::open(model)?;
+    for warning in warnings {
+        warn(&warning);
+    }
+    Ok(config)
 }
 
 /// Writes to a file, whole or not at all, or to standard output.
