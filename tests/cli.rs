@@ -1,29 +1,10 @@
 //! The command line as a user meets it: help, errors, files.
 
+mod common;
+
 use std::path::Path;
-use std::process::Output;
 
-use assert_cmd::Command;
-
-fn detrace(args: &[&str]) -> Output {
-    Command::cargo_bin("detrace").expect("the program").args(args).output().expect("runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-/// Exit code 2, nothing on standard output, and a message that holds every one of `parts`.
-fn refused(args: &[&str], parts: &[&str]) {
-    let output = detrace(args);
-    let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
-    assert!(output.stdout.is_empty(), "{args:?} printed something");
-    for part in parts {
-        assert!(message.contains(part), "{args:?}: {message:?} does not say {part:?}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
-}
+use common::{detrace, refused, text};
 
 #[test]
 fn bad_input_is_refused_with_its_fault_and_cure() {

@@ -3,55 +3,17 @@
 
 #![allow(clippy::print_stdout)] // figures for `--nocapture`
 
-use std::collections::HashMap;
+mod common;
 
 use candle_core::{DType, Device, Tensor};
+use common::fixture::{Fixture, difference};
 use detrace::nn::Structure;
 use detrace::rtdetr::{Forced, RtDetr, Stages};
-use detrace::weights::{Seeded, seeded_image, seeded_word};
-
-struct Fixture {
-    tensors: HashMap<String, Tensor>,
-    metadata: HashMap<String, String>,
-}
-
-impl Fixture {
-    fn read(name: &str) -> Fixture {
-        let path = format!("{}/tests/fixtures/parity/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-        let bytes = std::fs::read(path).expect("the fixture");
-        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("safetensors");
-        let metadata = header.metadata().clone().expect("metadata");
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).expect("tensors");
-        Fixture { tensors, metadata }
-    }
-
-    fn values(&self, name: &str) -> Vec<f32> {
-        self.tensors[name].flatten_all().expect("flat").to_vec1().expect("f32")
-    }
-
-    /// Largest difference of the sampled values over the tensor's root mean square.
-    fn error(&self, name: &str, ours: &Tensor) -> f32 {
-        let ours: Vec<f32> = ours.flatten_all().expect("flat").to_vec1().expect("f32");
-        let probe = |j: usize| (seeded_word(&format!("probe.{name}"), 0, j as u64) % ours.len() as u64) as usize;
-        let rms = self.values(&format!("{name}.rms"))[0];
-        largest(self.values(name).iter().enumerate().map(|(j, want)| (ours[probe(j)] - want).abs())) / rms
-    }
-}
-
-fn largest(values: impl Iterator<Item = f32>) -> f32 {
-    // NaN must win.
-    values.fold(0.0, |most, value| if value > most || value.is_nan() { value } else { most })
-}
-
-fn difference(ours: &Tensor, theirs: &Tensor) -> f32 {
-    let flat = |tensor: &Tensor| tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).expect("f32");
-    assert_eq!(ours.dims(), theirs.dims());
-    largest(flat(ours).into_iter().zip(flat(theirs)).map(|(a, b)| (a - b).abs()))
-}
+use detrace::weights::{Seeded, seeded_image};
 
 fn compare(model: &str, fixture: &str, structure: Structure) {
     let reference = Fixture::read(fixture);
-    let seed: u64 = reference.metadata["seed"].parse().expect("a seed");
+    let seed = reference.seed();
     let input: Vec<usize> = reference.metadata["input"].split('x').map(|size| size.parse().expect("a size")).collect();
     let config = detrace::config::Config::load(model).expect("a variant");
     let vb = Seeded::var_builder(seed, &Device::Cpu, |_| {});
@@ -168,7 +130,7 @@ fn few_discrete_coordinates_flip_end_to_end() {
     for name in ["rtdetrv2_r18vd_dsp", "rtdetrv2_r34vd_dsp", "rtdetrv2_r50vd_m_dsp", "rtdetrv2_r50vd_dsp"] {
         let reference = Fixture::read(name);
         let config = detrace::config::Config::load(name).expect("a variant");
-        let seed: u64 = reference.metadata["seed"].parse().expect("a seed");
+        let seed = reference.seed();
         let vb = Seeded::var_builder(seed, &Device::Cpu, |_| {});
         let model = RtDetr::new(&config, Structure::Train, vb).expect("builds");
         let image = seeded_image(&[1, 3, 640, 640], seed, &Device::Cpu).expect("an image");

@@ -31,30 +31,28 @@ pub(crate) fn guess(weights: &Weights) -> Result<Guess> {
     for name in zoo::names() {
         let mut config = zoo::get(name).context("a model of the zoo")??;
         config.classes = weights.classes().unwrap_or(config.classes);
-        let score = score(weights, &RtDetr::needed(&config)?);
-        scored.push((config, score));
+        let misfits = misfits(weights, &RtDetr::needed(&config)?);
+        scored.push((config, misfits));
     }
     let fitting: Vec<Config> =
-        scored.iter().filter(|(_, score)| score.fits).map(|(config, _)| config.clone()).collect();
+        scored.iter().filter(|(_, misfits)| *misfits == 0).map(|(config, _)| config.clone()).collect();
     if fitting.is_empty() {
-        let nearest = scored.into_iter().max_by_key(|(_, score)| score.hits);
+        let nearest = scored.into_iter().min_by_key(|(_, misfits)| *misfits);
         return Ok(Guess { models: nearest.map(|(config, _)| config).into_iter().collect(), fits: false });
     }
     Ok(Guess { models: narrowed(weights, fitting), fits: true })
 }
 
-struct Score {
-    fits: bool,
-    hits: usize,
-}
-
-fn score(weights: &Weights, needed: &[Needed]) -> Score {
-    let hit = |needed: &&Needed| weights.shape(&needed.name) == Some(needed.shape.as_slice());
-    let hits = needed.iter().filter(hit).count();
-    let lacking = needed.iter().filter(|needed| !needed.idle || weights.contains(&needed.name)).count() - hits;
+/// How many places of a model lack their tensor, and how many tensors have no place in it.
+fn misfits(weights: &Weights, needed: &[Needed]) -> usize {
+    let fits = |needed: &Needed| match weights.shape(&needed.name) {
+        Some(shape) => shape == needed.shape.as_slice(),
+        None => needed.idle,
+    };
+    let lacking = needed.iter().filter(|needed| !fits(needed)).count();
     let names: BTreeSet<&str> = needed.iter().map(|needed| needed.name.as_str()).collect();
     let strangers = weights.names().filter(|name| *name != DENOISING && !names.contains(name)).count();
-    Score { fits: lacking == 0 && strangers == 0, hits: hits.saturating_sub(strangers) }
+    lacking + strangers
 }
 
 /// Of models with the same tensors, those that the metadata or the names allow.

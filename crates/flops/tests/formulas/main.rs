@@ -27,6 +27,7 @@ fn op(kind: Kind, role: &str, inputs: &[&[usize]], output: &[usize]) -> Op {
         params: Vec::new(),
         attrs: Attrs::default(),
         fused_into: None,
+        program: None,
         time_ns: 0,
     }
 }

@@ -1,0 +1,57 @@
+//! `detrace static`: the figures of `flops` without a forward pass, and its errors.
+
+use std::process::Output;
+
+use assert_cmd::Command;
+
+fn detrace(args: &[&str]) -> Output {
+    Command::cargo_bin("detrace").expect("the program").args(args).output().expect("runs")
+}
+
+fn json(args: &[&str]) -> serde_json::Value {
+    let output = detrace(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn a_plan_counts_what_paddle_prints() {
+    for (model, total, params) in
+        [("rtdetr_r18vd", 30_362_009_600_u64, 19_358_320_u64), ("rtdetr_r50vd", 68_348_108_800, 41_514_204)]
+    {
+        let report = json(&["static", model, "--convention", "paddle", "--format", "json"]);
+        assert_eq!(report["total"], total, "{model}");
+        assert_eq!(report["params"], params, "{model}");
+        assert_eq!(report["input"], serde_json::json!([1, 3, 640, 640]), "{model}");
+    }
+}
+
+#[test]
+fn a_plan_and_a_forward_report_the_same_layers() {
+    let rest = ["rtdetr_r18vd", "--input", "2x3x128x192", "--structure", "deploy", "--format", "json"];
+    let with = |command: &'static str| json(&[&[command], rest.as_slice()].concat());
+    let (ran, planned) = (with("flops"), with("static"));
+    assert_eq!(ran["total"], planned["total"]);
+    assert_eq!(ran["params"], planned["params"]);
+    let paths = |report: &serde_json::Value| -> Vec<(String, String)> {
+        let layers = report["layers"].as_array().expect("a list");
+        layers.iter().map(|layer| (layer["path"].to_string(), layer["count"].to_string())).collect()
+    };
+    assert!(paths(&ran).len() > 100);
+    assert_eq!(paths(&ran), paths(&planned));
+}
+
+#[test]
+fn bad_input_is_refused() {
+    for (args, part) in [
+        (&["static", "nope"][..], "detrace models"),
+        (&["static", "rtdetr_r18vd", "--input", "1x3x100x100"], "1x3x96x96"),
+        (&["static", "rtdetr_r18vd", "--input", "1x4x640x640"], "RGB images"),
+        (&["static", "rtdetr_r18vd", "--convention", "magic"], "full, paddle"),
+    ] {
+        let output = detrace(args);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
+        assert!(output.stdout.is_empty() && message.contains(part), "{args:?}: {message}");
+    }
+}
