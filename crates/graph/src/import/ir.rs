@@ -1,7 +1,7 @@
 //! What a graph file says, whichever format it is in: nodes in one small vocabulary, and the tensors between them.
 //!
 //! A reader (`onnx`, `paddle`) turns a file into a [`Graph`] and knows nothing else: shapes are inferred by
-//! [`infer`](super::infer), compound operations are recognised by [`recognise`](super::recognise), for every format alike.
+//! shape inference, compound operations are recognised by a recogniser, for every format alike.
 //!
 //! What a reader has to do:
 //!
