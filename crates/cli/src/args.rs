@@ -2,6 +2,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::show::ShowArgs;
+use crate::statics::StaticArgs;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "detrace",
@@ -28,6 +31,12 @@ pub(crate) enum Command {
   detrace flops rtdetr_r18vd --convention paddle --custom-op 'layer_norm=5*out'
   detrace flops rtdetr_r18vd --blob photo.jpg --format tree")]
     Flops(Box<FlopsArgs>),
+    /// Count a model on paper: nothing runs, no weights are made
+    #[command(after_help = "Examples:
+  detrace static rtdetr_r50vd
+  detrace static rtdetrv2_r18vd --input 8x3x1280x1280 --structure deploy --detail
+  detrace static rtdetr_hgnetv2_l --convention paddle --format json")]
+    Static(Box<StaticArgs>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -57,36 +66,14 @@ pub(crate) struct FlopsArgs {
     /// How the network is built: as trained, or with norms folded and branches merged
     #[arg(long, value_enum, default_value = "train", conflicts_with = "from")]
     pub(crate) structure: Structure,
-    /// Whose rules count: full or paddle [default: both in the overview, full elsewhere]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) convention: Option<String>,
-    /// Print every layer, not only blocks
-    #[arg(long)]
-    pub(crate) detail: bool,
-    /// How to show the count
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: Format,
-    /// Write to a file instead of standard output, whole or not at all
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Whose names layers have
-    #[arg(long, value_enum, default_value = "canonical")]
-    pub(crate) names: Names,
-    /// Save the facts of the forward pass, to be counted again with --from
-    #[arg(long, value_name = "FILE", conflicts_with = "from")]
-    pub(crate) trace_out: Option<PathBuf>,
     /// Run on a real input: an image (stretched to the model's size), .npy or .safetensors
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub(crate) blob: Option<PathBuf>,
-    /// A rule of your own for a kind of operation, over in, out, weight and macs; repeatable
-    #[arg(long, value_name = "KIND=EXPRESSION")]
-    pub(crate) custom_op: Vec<String>,
     /// Count a saved trace; no model is needed
-    #[arg(long, value_name = "TRACE.json")]
+    #[arg(long, value_name = "TRACE.json", conflicts_with = "trace_out")]
     pub(crate) from: Option<PathBuf>,
-    /// Exit with 1 if an operation has no rule
-    #[arg(long)]
-    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -95,22 +82,11 @@ pub(crate) enum Structure {
     Deploy,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Table,
-    Json,
-    Csv,
-    /// Modules as a tree with sums
-    Tree,
-    Markdown,
-    /// Paddle's own table
-    Paddle,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Names {
-    /// The official PyTorch code's
-    Canonical,
-    /// PaddleDetection's
-    Paddle,
+impl From<Structure> for detrace_flops::Structure {
+    fn from(structure: Structure) -> detrace_flops::Structure {
+        match structure {
+            Structure::Train => detrace_flops::Structure::Train,
+            Structure::Deploy => detrace_flops::Structure::Deploy,
+        }
+    }
 }

@@ -5,6 +5,8 @@ mod blob;
 mod custom;
 mod flops;
 mod models;
+mod show;
+mod statics;
 mod trace;
 
 use std::io::{IsTerminal, Write};
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use detrace_config::{Config, Loaded};
 
 /// Ours, candle's and the Paddle whose rules are mirrored.
 pub(crate) const VERSIONS: detrace_report::Versions =
@@ -29,6 +32,7 @@ pub fn main() -> ExitCode {
     let done = match args.command {
         args::Command::Models(args) => models::run(&args),
         args::Command::Flops(args) => flops::run(&args),
+        args::Command::Static(args) => statics::run(&args),
     };
     match done {
         Ok(code) => code,
@@ -54,6 +58,15 @@ pub(crate) fn report(message: &str) {
 /// Says what the user may want to know, without failing.
 pub(crate) fn warn(message: &str) {
     report(&format!("warning: {message}"));
+}
+
+/// Reads a model's configuration: a name of the zoo or a file.
+pub(crate) fn load(model: &str) -> Result<Config> {
+    let Loaded { config, warnings } = Loaded::open(model)?;
+    for warning in warnings {
+        warn(&warning);
+    }
+    Ok(config)
 }
 
 /// Writes to a file, whole or not at all, or to standard output.

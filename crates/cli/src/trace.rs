@@ -7,8 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
 use detrace_config::{Config, ConfigError, ImageSize};
-use detrace_flops::{Meta, Trace};
-use detrace_nn::Structure;
+use detrace_flops::{Meta, Structure, Trace};
 use detrace_report::by_x;
 use detrace_rtdetr::RtDetr;
 use detrace_weights::{Seeded, seeded_image};
@@ -23,7 +22,7 @@ const BYTES_PER_PIXEL: u64 = 1024;
 /// What a forward pass runs on.
 pub(crate) enum Input {
     /// A random image batch N, 3, H, W.
-    Random(Vec<usize>),
+    Random([usize; 4]),
     /// A real one.
     Real(Tensor),
 }
@@ -31,7 +30,7 @@ pub(crate) enum Input {
 /// Builds the model with seeded weights, runs it, and gives the facts.
 pub(crate) fn trace(config: &Config, input: Input, seed: u64, structure: Structure) -> Result<Trace> {
     let shape = match &input {
-        Input::Random(shape) => shape.as_slice(),
+        Input::Random(shape) => shape,
         Input::Real(image) => image.dims(),
     };
     check(config, shape)?;
@@ -57,11 +56,14 @@ pub(crate) fn trace(config: &Config, input: Input, seed: u64, structure: Structu
     Ok(trace)
 }
 
+/// What a model gets where nothing else is asked for.
+pub(crate) const DEFAULT_INPUT: [usize; 4] = [1, 3, 640, 640];
+
 /// Reads a shape as `1x3x640x640`.
-pub(crate) fn parse_shape(text: &str) -> Result<Vec<usize>> {
+pub(crate) fn parse_shape(text: &str) -> Result<[usize; 4]> {
     let parts: Option<Vec<usize>> = text.split(['x', 'X', '×']).map(|part| part.trim().parse().ok()).collect();
-    match parts {
-        Some(shape) if shape.len() == 4 => Ok(shape),
+    match parts.map(<[usize; 4]>::try_from) {
+        Some(Ok(shape)) => Ok(shape),
         _ => {
             let fault = "an input is four whole numbers, NxCxHxW, for instance 1x3x640x640".to_owned();
             Err(ConfigError::Input { shape: text.to_owned(), fault }.into())

@@ -1,5 +1,5 @@
 use comfy_table::{CellAlignment, Table, presets};
-use detrace_flops::{Block, Count, group_by_block};
+use detrace_flops::{Block, Count, Timing, group_by_block};
 
 use crate::{Rename, by_x, shown};
 
@@ -20,6 +20,11 @@ pub(crate) fn milliseconds(ns: u64) -> String {
     format!("{:.2}", ns as f64 / 1e6)
 }
 
+/// Whether a count has times to show.
+pub(crate) fn timed(count: &Count) -> bool {
+    count.meta.timing != Timing::None
+}
+
 pub(crate) fn table(header: &[&str], left: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header.iter().copied());
@@ -29,15 +34,20 @@ pub(crate) fn table(header: &[&str], left: usize) -> Table {
     table
 }
 
-/// One row per block of the network: MACs, FLOPs, parameters used, time, share of the time.
+/// One row per block of the network: MACs, FLOPs, parameters used; where it was timed also time and share of the time.
 pub fn stages(count: &Count, blocks: &[Block], rename: Rename<'_>) -> String {
     let groups = group_by_block(count, |row| stage(row.path.split('#').next().unwrap_or(&row.path)));
     let glue: u64 = blocks.iter().map(|block| block.glue_ns).sum();
     let time: u64 = groups.iter().map(|group| group.time_ns).sum::<u64>() + glue;
     let share = |ns: u64| format!("{:.1}%", 100.0 * ns as f64 / time.max(1) as f64);
-    let mut table = table(&["block", "MACs", "FLOPs", "params used", "ms", "time"], 1);
+    let header = ["block", "MACs", "FLOPs", "params used", "ms", "time"];
+    let shown_columns = if timed(count) { header.len() } else { header.len() - 2 };
+    let mut table = table(&header[..shown_columns], 1);
+    let mut add = |cells: [String; 6]| {
+        table.add_row(&cells[..shown_columns]);
+    };
     for group in &groups {
-        table.add_row([
+        add([
             shown(&group.path, rename),
             thousands(group.macs),
             thousands(group.flops),
@@ -47,14 +57,8 @@ pub fn stages(count: &Count, blocks: &[Block], rename: Rename<'_>) -> String {
         ]);
     }
     if glue > 0 {
-        table.add_row([
-            "(between operations)".into(),
-            String::new(),
-            String::new(),
-            String::new(),
-            milliseconds(glue),
-            share(glue),
-        ]);
+        let none = String::new;
+        add(["(between operations)".into(), none(), none(), none(), milliseconds(glue), share(glue)]);
     }
     format!("{table}\n")
 }
@@ -73,12 +77,10 @@ fn stage(path: &str) -> String {
 pub fn layers(count: &Count, rename: Rename<'_>) -> String {
     let full = count.convention == "full";
     let counted = format!("{}s", count.unit);
-    let header: &[&str] = if full {
-        &["layer", "kind", "calls", "input", "output", "params", "MACs", "FLOPs", "ms", "verdict"]
-    } else {
-        &["layer", "kind", "calls", "input", "output", "params", &counted, "ms", "verdict"]
-    };
-    let mut table = table(header, 2);
+    let counts: &[&str] = if full { &["MACs", "FLOPs"] } else { &[&counted] };
+    let time: &[&str] = if timed(count) { &["ms"] } else { &[] };
+    let mut table =
+        table(&[&["layer", "kind", "calls", "input", "output", "params"], counts, time, &["verdict"]].concat(), 2);
     for row in &count.rows {
         let mut cells = vec![
             shown(&row.path, rename),
@@ -93,7 +95,10 @@ pub fn layers(count: &Count, rename: Rename<'_>) -> String {
         } else {
             cells.push(thousands(row.count));
         }
-        cells.extend([milliseconds(row.time_ns), row.verdict.to_string()]);
+        if timed(count) {
+            cells.push(milliseconds(row.time_ns));
+        }
+        cells.push(row.verdict.to_string());
         table.add_row(cells);
     }
     format!("{table}\n")

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use comfy_table::Table;
 use detrace_flops::{Count, Row};
 
-use crate::table::{milliseconds, table};
+use crate::table::{milliseconds, table, timed};
 use crate::{Rename, shown, thousands};
 
 /// A module with everything below it.
@@ -29,17 +29,20 @@ impl Node {
         }
     }
 
-    fn rows(&self, name: &str, prefix: &str, full: bool, table: &mut Table) {
+    fn rows(&self, name: &str, prefix: &str, (full, timed): (bool, bool), table: &mut Table) {
         let mut cells = vec![format!("{prefix}{name}"), thousands(self.count)];
         if full {
             cells.push(thousands(self.flops));
         }
-        cells.extend([thousands(self.params), milliseconds(self.time_ns)]);
+        cells.push(thousands(self.params));
+        if timed {
+            cells.push(milliseconds(self.time_ns));
+        }
         table.add_row(cells);
         let mut children: Vec<(&String, &Node)> = self.children.iter().collect();
         children.sort_by_key(|(_, child)| child.order);
         for (name, child) in children {
-            child.rows(name, &format!("{prefix}  "), full, table);
+            child.rows(name, &format!("{prefix}  "), (full, timed), table);
         }
     }
 }
@@ -59,12 +62,9 @@ pub fn tree(count: &Count, rename: Rename<'_>) -> String {
     }
     let full = count.convention == "full";
     let counted = format!("{}s", count.unit);
-    let header: &[&str] = if full {
-        &["module", &counted, "FLOPs", "params used", "ms"]
-    } else {
-        &["module", &counted, "params used", "ms"]
-    };
-    let mut table = table(header, 1);
-    root.rows(&count.meta.model, "", full, &mut table);
+    let flops: &[&str] = if full { &["FLOPs"] } else { &[] };
+    let time: &[&str] = if timed(count) { &["ms"] } else { &[] };
+    let mut table = table(&[&["module", &counted], flops, &["params used"], time].concat(), 1);
+    root.rows(&count.meta.model, "", (full, timed(count)), &mut table);
     format!("{table}\n")
 }
