@@ -137,7 +137,12 @@ struct Reader {
     names: HashMap<i64, String>,
     /// What lists consist of: those that `0.combine` makes, and those that `0.split` takes apart.
     lists: HashMap<i64, Vec<String>>,
+    /// How many operands have been written out.
+    operands: usize,
 }
+
+/// The most operands of a program. Lists are written out wherever they are used, so a small file can ask for many.
+const MAX_OPERANDS: usize = 1 << 20;
 
 impl Reader {
     fn op(&mut self, index: usize, op: &RawOp) -> Result<(), ImportError> {
@@ -177,8 +182,12 @@ impl Reader {
         for (slot, operand) in word.inputs.iter().zip(&op.inputs) {
             if operand.id != 0 {
                 let names = self.lists.get(&operand.id).cloned().unwrap_or_else(|| vec![self.name(operand.id)]);
+                self.operands += names.len();
                 call.inputs.insert((*slot).to_owned(), names);
             }
+        }
+        if self.operands > MAX_OPERANDS {
+            return Err(call.fault(format!("the program has more than {MAX_OPERANDS} operands")));
         }
         for (slot, output) in word.outputs.iter().zip(op.outputs()) {
             let names = match self.lists.get(&output.id) {
@@ -259,8 +268,9 @@ fn attributes(op: &RawOp) -> HashMap<String, Attr> {
 /// An attribute's value; `None` for places, layouts and other things that no shape depends on.
 fn attribute(attr: &Value) -> Option<Attr> {
     let kind = attr.get("#")?.as_str()?;
-    let data = attr.get("D")?;
-    Some(match kind.rsplit_once("a_").map_or(kind, |(_, kind)| kind) {
+    let kind = kind.rsplit_once("a_").map_or(kind, |(_, kind)| kind);
+    let Some(data) = attr.get("D") else { return special(kind, attr.get("VD")?.as_str()?) };
+    Some(match kind {
         "bool" => Attr::Bool(data.as_bool()?),
         "i32" | "i64" | "index" => Attr::Int(data.as_i64()?),
         "f32" | "f64" => Attr::Float(data.as_f64()?),
@@ -285,6 +295,18 @@ fn attribute(attr: &Value) -> Option<Attr> {
         }
         _ => return None,
     })
+}
+
+/// What JSON has no number for.
+fn special(kind: &str, word: &str) -> Option<Attr> {
+    if !matches!(kind, "f32" | "f64") {
+        return None;
+    }
+    Some(Attr::Float(match word {
+        "INF" => f64::INFINITY,
+        "-INF" => f64::NEG_INFINITY,
+        _ => f64::NAN,
+    }))
 }
 
 fn numbers(items: &[Attr]) -> Option<Vec<f64>> {

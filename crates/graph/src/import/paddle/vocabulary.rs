@@ -179,6 +179,7 @@ static WORDS: &[Word] = &[
     word_of("split_with_num", "split", &["X", "AxisTensor"], OUT, &[]),
     word_of("unbind", "unbind", X, OUT, &[]),
     word_of("unstack", "unstack", X, &["Y"], &[]),
+    word_of("broadcast_tensors", "broadcast_tensors", X, OUT, &[]),
     word_of("meshgrid", "meshgrid", X, OUT, &[]),
     word_of("gather", "gather", &["X", "Index", "Axis"], OUT, &[]),
     word_of("index_select", "index_select", &["X", "Index"], OUT, &[("axis", "dim")]),

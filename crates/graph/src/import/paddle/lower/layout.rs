@@ -60,11 +60,8 @@ pub(super) fn lower(to: &mut Lowering, call: &Call) -> Result<bool> {
         "split" => split(to, call)?,
         "unbind" => parts(to, call, "Out")?,
         "unstack" => parts(to, call, "Y")?,
-        "meshgrid" => {
-            let inputs = to.inputs(call, "X")?.into_iter().map(Some).collect();
-            let outputs = to.outputs(call, "Out")?;
-            to.push(call, Prim::Meshgrid, inputs, outputs);
-        }
+        "meshgrid" => many(to, call, Prim::Meshgrid)?,
+        "broadcast_tensors" => many(to, call, Prim::Broadcast)?,
         "gather" => {
             let axis = to.axis(call, "axis", "Axis", 0)?;
             let index = to.input(call, "Index")?;
@@ -114,6 +111,14 @@ pub(super) fn lower(to: &mut Lowering, call: &Call) -> Result<bool> {
 fn of_x(to: &mut Lowering, call: &Call, prim: Prim, more: &[TensorId]) -> Result<()> {
     let inputs: Vec<TensorId> = std::iter::once(to.input(call, "X")?).chain(more.iter().copied()).collect();
     to.simple(call, prim, &inputs, "Out")
+}
+
+/// From several tensors to as many.
+fn many(to: &mut Lowering, call: &Call, prim: Prim) -> Result<()> {
+    let inputs = to.inputs(call, "X")?.into_iter().map(Some).collect();
+    let outputs = to.outputs(call, "Out")?;
+    to.push(call, prim, inputs, outputs);
+    Ok(())
 }
 
 /// A tensor of the same shape with other elements.
