@@ -342,6 +342,8 @@ pub enum Prim {
     Expand,
     /// Broadcasts to the shape of another: `(x, like)`.
     ExpandAs,
+    /// Broadcasts several tensors to the shape that they have in common, one to an output: `(x …)`.
+    Broadcast,
     /// Repeats: `(x, repeats)`; fewer repeats than dimensions are for the last ones.
     Tile,
     /// Part of each axis: `(x, starts, ends, [axes], [steps])`, bounds as in numpy.

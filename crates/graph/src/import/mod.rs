@@ -2,5 +2,6 @@
 
 mod error;
 pub mod ir;
+pub mod paddle;
 
 pub use error::ImportError;
