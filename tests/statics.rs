@@ -1,17 +1,11 @@
 //! `detrace static`: the figures of `flops` without a forward pass, and its errors.
 
-use std::process::Output;
+mod common;
 
-use assert_cmd::Command;
-
-fn detrace(args: &[&str]) -> Output {
-    Command::cargo_bin("detrace").expect("the program").args(args).output().expect("runs")
-}
+use common::{done, refused};
 
 fn json(args: &[&str]) -> serde_json::Value {
-    let output = detrace(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    serde_json::from_str(&done(args)).expect("JSON")
 }
 
 #[test]
@@ -43,15 +37,8 @@ fn a_plan_and_a_forward_report_the_same_layers() {
 
 #[test]
 fn bad_input_is_refused() {
-    for (args, part) in [
-        (&["static", "nope"][..], "detrace models"),
-        (&["static", "rtdetr_r18vd", "--input", "1x3x100x100"], "1x3x96x96"),
-        (&["static", "rtdetr_r18vd", "--input", "1x4x640x640"], "RGB images"),
-        (&["static", "rtdetr_r18vd", "--convention", "magic"], "full, paddle"),
-    ] {
-        let output = detrace(args);
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
-        assert!(output.stdout.is_empty() && message.contains(part), "{args:?}: {message}");
-    }
+    refused(&["static", "nope"], &["detrace models"]);
+    refused(&["static", "rtdetr_r18vd", "--input", "1x3x100x100"], &["1x3x96x96"]);
+    refused(&["static", "rtdetr_r18vd", "--input", "1x4x640x640"], &["RGB images"]);
+    refused(&["static", "rtdetr_r18vd", "--convention", "magic"], &["full, paddle"]);
 }

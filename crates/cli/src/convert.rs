@@ -8,8 +8,8 @@ use detrace_rtdetr::RtDetr;
 use detrace_weights::{Checkpoint, DENOISING, Scheme, Weights};
 
 use crate::guess::guess;
-use crate::network::{open, strict};
-use crate::{emit, warn, writable};
+use crate::network::strict;
+use crate::{emit, load, warn, writable};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConvertArgs {
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let has_embedding = everything.contains(DENOISING);
     let (models, names) = match &args.model {
         Some(model) => {
-            let config = open(model)?;
+            let config = load(model)?;
             let name = config.name.clone();
             (vec![config], name)
         }

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use candle_core::Device;
-use detrace_config::{Config, Loaded, Needed};
-use detrace_nn::Structure;
+use detrace_config::{Config, Needed};
 use detrace_rtdetr::RtDetr;
 use detrace_weights::{Checkpoint, Report, Weights, WeightsError};
 
-use crate::args::Structure as Named;
-use crate::{report, warn};
+use crate::args::Structure;
+use crate::{load, report, warn};
 
 /// Which network, and how it is built.
 #[derive(Debug, clap::Args)]
@@ -25,7 +24,7 @@ pub(crate) struct NetworkArgs {
     pub(crate) allow_partial: bool,
     /// How the network is built: as trained, or with norms folded and branches merged
     #[arg(long, value_enum, default_value = "deploy")]
-    pub(crate) structure: Named,
+    pub(crate) structure: Structure,
     /// Where it runs; this build has the CPU only
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
@@ -34,7 +33,7 @@ pub(crate) struct NetworkArgs {
 impl NetworkArgs {
     /// The configuration, with its reader's warnings shown.
     pub(crate) fn config(&self) -> Result<Config> {
-        let mut config = open(&self.model)?;
+        let mut config = load(&self.model)?;
         if let Some(classes) = self.classes {
             config.classes = classes;
             config.check()?;
@@ -49,30 +48,14 @@ impl NetworkArgs {
         }
     }
 
-    pub(crate) fn structure(&self) -> Structure {
-        match self.structure {
-            Named::Train => Structure::Train,
-            Named::Deploy => Structure::Deploy,
-        }
-    }
-
     /// The network from a checkpoint. What the checkpoint gave is reported on standard error.
     pub(crate) fn load(&self, config: &Config, weights: &Path, device: &Device) -> Result<RtDetr> {
         let cure = |classes: usize| format!("or give --classes {classes}");
         let weights = strict(Checkpoint::open(weights)?, &RtDetr::needed(config)?, self.allow_partial, cure)?;
         report(weights.report().to_string().trim_end());
         left_random(weights.report());
-        Ok(RtDetr::new(config, self.structure(), weights.var_builder(device))?)
+        Ok(RtDetr::new(config, self.structure.into(), weights.var_builder(device))?)
     }
-}
-
-/// The configuration that a user named, with its reader's warnings shown.
-pub(crate) fn open(model: &str) -> Result<Config> {
-    let Loaded { config, warnings } = Loaded::open(model)?;
-    for warning in warnings {
-        warn(&warning);
-    }
-    Ok(config)
 }
 
 /// A checkpoint's weights, if they are all that is needed; else what does not fit is reported and the load refused.

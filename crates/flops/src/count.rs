@@ -220,21 +220,10 @@ fn audit(trace: &Trace, convention: &Convention, rows: &[Row]) -> Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Attrs, Program, conventions};
+    use crate::{Program, conventions};
 
     fn op(path: &str, kind: Kind, program: Option<Program>) -> Op {
-        Op {
-            path: path.into(),
-            kind,
-            role: String::new(),
-            inputs: vec![vec![1, 4]],
-            output: vec![1, 4],
-            params: vec![],
-            attrs: Attrs::default(),
-            fused_into: None,
-            program,
-            time_ns: 0,
-        }
+        Op { program, ..Op::new(path.into(), kind, "", vec![vec![1, 4]], vec![1, 4]) }
     }
 
     #[test]

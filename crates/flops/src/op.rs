@@ -139,6 +139,23 @@ pub struct BadOp {
 }
 
 impl Op {
+    /// An operation of which only shapes are known: without parameters, attributes or a time. `path` is a module's dotted
+    /// name, or with `role` the block's path, `#` and the role.
+    pub fn new(path: String, kind: Kind, role: &str, inputs: Vec<Shape>, output: Shape) -> Op {
+        Op {
+            path,
+            kind,
+            role: role.to_owned(),
+            inputs,
+            output,
+            params: Vec::new(),
+            attrs: Attrs::default(),
+            fused_into: None,
+            program: None,
+            time_ns: 0,
+        }
+    }
+
     /// The first input; every operation that passed [`Op::check`] and has a rule that reads it has one.
     pub fn input(&self) -> &[usize] {
         self.inputs.first().map_or(&[], Vec::as_slice)
@@ -237,18 +254,8 @@ mod tests {
     use super::*;
 
     fn conv(input: Shape, weight: Shape, output: Shape) -> Op {
-        Op {
-            path: "a.conv".into(),
-            kind: Kind::Conv2d,
-            role: String::new(),
-            inputs: vec![input],
-            output,
-            params: vec![Param::named("weight", &weight)],
-            attrs: Attrs::default(),
-            fused_into: None,
-            program: None,
-            time_ns: 0,
-        }
+        let params = vec![Param::named("weight", &weight)];
+        Op { params, ..Op::new("a.conv".into(), Kind::Conv2d, "", vec![input], output) }
     }
 
     #[test]

@@ -41,18 +41,7 @@ impl Facts {
     /// Work that the same kernel did besides: it stays visible as an operation of its own, without a time.
     /// `path` is a module's dotted name, or with `role` the block's path, `#` and the role.
     pub fn fused(mut self, path: String, kind: Kind, role: &str, inputs: Vec<Shape>, output: Shape) -> Facts {
-        self.fused.push(Op {
-            path,
-            kind,
-            role: role.to_owned(),
-            inputs,
-            output,
-            params: Vec::new(),
-            attrs: Attrs::default(),
-            fused_into: None,
-            program: None,
-            time_ns: 0,
-        });
+        self.fused.push(Op::new(path, kind, role, inputs, output));
         self
     }
 }

@@ -75,18 +75,7 @@ impl Probe {
             let time_ns = elapsed_ns(start);
             let Facts { inputs, output, params, attrs, fused } = facts(&output);
             let path = if role.is_empty() { self.path.to_string() } else { format!("{}#{role}", self.path) };
-            let op = Op {
-                path,
-                kind,
-                role: role.to_owned(),
-                inputs,
-                output,
-                params,
-                attrs,
-                fused_into: None,
-                program: None,
-                time_ns,
-            };
+            let op = Op { params, attrs, time_ns, ..Op::new(path, kind, role, inputs, output) };
             recorder.push(op, fused);
             Ok(time_ns)
         })

@@ -18,18 +18,8 @@ use window::Window;
 
 /// Facts of an operation with a module (`role` empty) or without.
 fn op(kind: Kind, role: &str, inputs: &[&[usize]], output: &[usize]) -> Op {
-    Op {
-        path: if role.is_empty() { "module".into() } else { format!("block#{role}") },
-        kind,
-        role: role.to_owned(),
-        inputs: inputs.iter().map(|shape| shape.to_vec()).collect(),
-        output: output.to_vec(),
-        params: Vec::new(),
-        attrs: Attrs::default(),
-        fused_into: None,
-        program: None,
-        time_ns: 0,
-    }
+    let path = if role.is_empty() { "module".into() } else { format!("block#{role}") };
+    Op::new(path, kind, role, inputs.iter().map(|shape| shape.to_vec()).collect(), output.to_vec())
 }
 
 /// MACs and FLOPs that `full` gives operations together.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use detrace_flops::{Attrs, Kind, Meta, Op, Param, SCHEMA, Structure, Trace};
+use detrace_flops::{Kind, Meta, Op, Param, SCHEMA, Structure, Trace};
 
 /// A feature map: N, C, H, W.
 pub(super) type Map = [usize; 4];
@@ -71,18 +71,8 @@ impl Sheet {
 
     fn write(&mut self, path: String, kind: Kind, role: &str, inputs: &[&[usize]], output: &[usize]) -> &mut Op {
         let at = self.ops.len();
-        self.ops.push(Op {
-            path,
-            kind,
-            role: role.to_owned(),
-            inputs: inputs.iter().map(|shape| shape.to_vec()).collect(),
-            output: output.to_vec(),
-            params: Vec::new(),
-            attrs: Attrs::default(),
-            fused_into: None,
-            program: None,
-            time_ns: 0,
-        });
+        let inputs = inputs.iter().map(|shape| shape.to_vec()).collect();
+        self.ops.push(Op::new(path, kind, role, inputs, output.to_vec()));
         &mut self.ops[at]
     }
 
