@@ -58,6 +58,7 @@ fn programs_have_the_convolutions_and_products_of_the_network_on_paper() {
         }
         let (graph, plan) = (full(&graph), full(&plan));
         assert_eq!(graph.macs, plan.macs, "{name}");
+        assert!(graph.audit.unknown.is_empty() && graph.audit.uncalled.is_empty(), "{name}: {:?}", graph.audit);
         // What a program writes as several operations is one again.
         let flops = |count: &Count, kind: Kind| -> u64 {
             count.rows.iter().filter(|row| row.kind == kind).map(|row| row.flops).sum()
