@@ -204,7 +204,9 @@ fn audit(trace: &Trace, convention: &Convention, rows: &[Row]) -> Audit {
     };
     let called: HashSet<&str> = trace.ops.iter().map(Op::owner).collect();
     let mut uncalled: Vec<Uncalled> = Vec::new();
-    for param in trace.params.iter().filter(|param| (convention.is_param)(param)) {
+    // A graph file has what is called and nothing else, and its parameters' names need not be those of its operations.
+    let of_graph = trace.ops.iter().any(|op| op.program.is_some());
+    for param in trace.params.iter().filter(|param| (convention.is_param)(param) && !of_graph) {
         let owner = param.name.rsplit_once('.').map_or("", |(owner, _)| owner);
         if called.contains(owner) {
             continue;

@@ -27,6 +27,9 @@
 //! | avg_pool2d | – | out × (kh × kw + 1) | additions and one division |
 //! | top_k | – | in | each score looked at once: a lower bound, since the rest depends on the algorithm |
 //! | embedding | – | 0 from a table; computed: `pos_embed` 3/2 × out, `anchors` 6 × out | sines of products; centres and their logits |
+//! | exp, log, sqrt, pow, sin, cos, erf, floor, ceil, round, abs, neg, max, min, mod, floor_div, compare, logic | – | out | single operations of graph files that are part of nothing larger |
+//! | clip, rsqrt, scale_and_shift | – | 2 × out | of graph files: two comparisons; a root and a division; a product and an addition |
+//! | mean, prod, cumsum | – | in (+ out for a mean) | of graph files: an operation an element; the division |
 //! | interpolate, concat, gather, copy | – | 0 | nearest-neighbour upsampling and copies move data and compute nothing |
 //!
 //! Parameters are all learned weights and biases that the model owns, called or not, trained only or not; running
@@ -62,7 +65,9 @@ fn rule(kind: &Kind) -> Rule {
         Kind::Matmul => Rule::Count(|op| Work::macs(numel(&op.output) * last(op.input()))),
         Kind::GridSample => Rule::Count(|op| {
             let samples = numel(&op.output);
-            Work::macs(4 * samples).plus(14 * (samples / last(&op.output)))
+            // Places are pairs of coordinates. Channels stand last here, and elsewhere in graph files.
+            let points = op.inputs.get(1).map_or(samples / last(&op.output), |places| numel(places) / 2);
+            Work::macs(4 * samples).plus(14 * points)
         }),
         Kind::Mul => Rule::Count(|op| match op.role.as_str() {
             "weight" => Work { macs: numel(&op.output), flops: numel(&op.output) },
@@ -93,7 +98,19 @@ fn rule(kind: &Kind) -> Rule {
             _ => Work::default(),
         }),
         Kind::Interpolate | Kind::Concat | Kind::Gather | Kind::Copy => Rule::Zero,
-        Kind::Custom(_) => Rule::Unknown,
+        Kind::Custom(name) => of_graphs(name),
+    }
+}
+
+/// Operations that only graph files have, by the names that their importer gives them.
+fn of_graphs(name: &str) -> Rule {
+    match name {
+        "exp" | "log" | "sqrt" | "pow" | "sin" | "cos" | "erf" | "floor" | "ceil" | "round" | "abs" | "neg" | "max"
+        | "min" | "mod" | "floor_div" | "compare" | "logic" => Rule::Count(|op| Work::flops(numel(&op.output))),
+        "clip" | "rsqrt" | "scale_and_shift" => Rule::Count(|op| Work::flops(2 * numel(&op.output))),
+        "mean" => Rule::Count(|op| Work::flops(numel(op.input()) + numel(&op.output))),
+        "prod" | "cumsum" => Rule::Count(|op| Work::flops(numel(op.input()))),
+        _ => Rule::Unknown,
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod full;
 mod paddle;
+mod paddle_static;
 
 pub use full::FULL;
 pub use paddle::PADDLE;
+pub use paddle_static::PADDLE_STATIC;
 
 use crate::Convention;
 
 /// Every convention, the default first.
-pub const ALL: &[&Convention] = &[&FULL, &PADDLE];
+pub const ALL: &[&Convention] = &[&FULL, &PADDLE, &PADDLE_STATIC];

@@ -3,6 +3,9 @@ use detrace_flops::BadOp;
 /// Why a graph file cannot be counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
+    /// The file cannot be read, or is none that could be.
+    #[error("{0}")]
+    File(String),
     /// The file's bytes are not what its format asks for.
     #[error("at byte {offset}: {what}")]
     Bytes {

@@ -18,6 +18,8 @@
 
 use std::collections::HashMap;
 
+use super::ImportError;
+
 /// The most elements of a tensor whose value is kept or computed. Shapes, axes, bounds and scales are far below it.
 pub const MAX_FOLDED: usize = 1024;
 
@@ -468,6 +470,24 @@ impl Graph {
     /// The tensor with that name.
     pub fn find(&self, name: &str) -> Option<TensorId> {
         self.by_name.get(name).copied()
+    }
+
+    /// A node's name for people: its own, or its first output's.
+    pub fn name<'a>(&'a self, node: &'a Node) -> &'a str {
+        match node.outputs.first() {
+            Some(&output) if node.name.is_empty() => &self.tensor(output).name,
+            _ => &node.name,
+        }
+    }
+
+    /// A fault of a node.
+    pub(super) fn fault(&self, node: &Node, what: impl Into<String>) -> ImportError {
+        // A helper has no word of the file's own; what it does says more than nothing.
+        let op_type = match node.op_type.as_str() {
+            "" => format!("{:?}", node.prim),
+            word => word.to_owned(),
+        };
+        ImportError::Node { node: self.name(node).to_owned(), op_type, what: what.into() }
     }
 
     /// Adds a tensor, or replaces the one of that name: a file may use a tensor before it describes it.
