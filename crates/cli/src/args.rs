@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::bench::BenchArgs;
 use crate::convert::ConvertArgs;
 use crate::run::RunArgs;
 use crate::show::ShowArgs;
@@ -56,6 +57,16 @@ content [N, queries, C]; reference [N, queries, 4], boxes before the sigmoid.")]
   detrace static rtdetrv2_r18vd --input 8x3x1280x1280 --structure deploy --detail
   detrace static rtdetr_hgnetv2_l --convention paddle --format json")]
     Static(Box<StaticArgs>),
+    /// Time a model: latency, images a second, memory, and every layer with --detail
+    #[command(after_help = "Examples:
+  detrace bench rtdetr_r50vd --weights r50.safetensors
+  detrace bench rtdetr_r18vd --threads 1 --iters 50 --format json --output r18.json
+  detrace bench rtdetr_hgnetv2_l --batch 4 --detail
+  detrace bench rtdetr_r18vd --structure train --input 1x3x480x640
+
+One forward pass is timed apart, --warmup more are not, --iters are: the forward pass alone, without reading or resizing
+images. A recorder listens to the timed ones with --detail. docs/bench.md has the whole protocol.")]
+    Bench(Box<BenchArgs>),
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! The command line: arguments, commands, exit codes. Everything it prints goes through `emit` and `report`.
 
 mod args;
+mod bench;
 mod blob;
 mod convert;
 mod custom;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         args::Command::Convert(args) => convert::run(&args),
         args::Command::Run(args) => run::run(&args),
         args::Command::Static(args) => statics::run(&args),
+        args::Command::Bench(args) => bench::run(&args),
     };
     match done {
         Ok(code) => code,

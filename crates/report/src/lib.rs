@@ -1,5 +1,6 @@
-//! Counts as text. Reports format; they never compute a count.
+//! Counts and times as text. Reports format; they never compute a count.
 
+mod bench;
 mod csv;
 mod json;
 mod markdown;
@@ -8,6 +9,7 @@ mod table;
 mod tree;
 
 pub use self::csv::csv;
+pub use bench::{Bench, Layer, Machine, Summary};
 pub use json::{Versions, json};
 pub use markdown::markdown;
 pub use paddle::{paddle_table, paddle_totals};
