@@ -2,6 +2,7 @@
 
 mod args;
 mod blob;
+mod compare;
 mod convert;
 mod custom;
 mod flops;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         args::Command::Convert(args) => convert::run(&args),
         args::Command::Run(args) => run::run(&args),
         args::Command::Static(args) => statics::run(&args),
+        args::Command::Compare(args) => compare::run(&args),
     };
     match done {
         Ok(code) => code,

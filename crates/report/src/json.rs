@@ -1,10 +1,11 @@
 use detrace_flops::{Audit, Count, SCHEMA};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Rename, shown};
 
 /// The versions that matter to a count.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Versions {
     /// Ours.
     pub detrace: &'static str,
@@ -35,7 +36,7 @@ pub fn json(count: &Count, versions: &Versions, rename: Rename<'_>) -> Value {
         "convention": count.convention, "mirrors": count.mirrors, "unit": count.unit,
         "total": count.total, "params": count.params,
         "layers": layers, "audit": audit(&count.audit, rename),
-        "versions": {"detrace": versions.detrace, "candle": versions.candle, "paddle": versions.paddle},
+        "versions": versions,
     });
     if count.convention == "full" {
         value["macs"] = count.macs.into();

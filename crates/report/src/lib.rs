@@ -1,6 +1,8 @@
 //! Counts as text. Reports format; they never compute a count.
 
 mod csv;
+mod diff;
+mod diff_json;
 mod json;
 mod markdown;
 mod paddle;
@@ -8,6 +10,8 @@ mod table;
 mod tree;
 
 pub use self::csv::csv;
+pub use diff::{diff_markdown, diff_table};
+pub use diff_json::diff_json;
 pub use json::{Versions, json};
 pub use markdown::markdown;
 pub use paddle::{paddle_table, paddle_totals};
