@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
+use crate::compare::CompareArgs;
 use crate::convert::ConvertArgs;
 use crate::run::RunArgs;
 use crate::show::ShowArgs;
@@ -67,6 +68,17 @@ content [N, queries, C]; reference [N, queries, 4], boxes before the sigmoid.")]
 One forward pass is timed apart, --warmup more are not, --iters are: the forward pass alone, without reading or resizing
 images. A recorder listens to the timed ones with --detail. docs/bench.md has the whole protocol.")]
     Bench(Box<BenchArgs>),
+    /// Compare what ran with a plan or a saved trace, operation by operation
+    #[command(after_help = "Examples:
+  detrace compare rtdetr_r50vd
+  detrace compare rtdetr_r18vd --structure deploy --input 1x3x480x640 --format markdown
+  detrace compare --from r18.trace.json
+  detrace compare rtdetr_r18vd --against r18.deploy.trace.json
+  detrace compare --from old.trace.json --against new.trace.json --fail-over 0.5%
+
+Exit code 1 means that the sides differ by more than --fail-over. Norms, biases, activations and the like, which one
+structure or exporter folds and another does not, are listed by name and are no difference.")]
+    Compare(Box<CompareArgs>),
 }
 
 #[derive(Debug, clap::Args)]

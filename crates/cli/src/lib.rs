@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod blob;
+mod compare;
 mod convert;
 mod custom;
 mod flops;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         args::Command::Run(args) => run::run(&args),
         args::Command::Static(args) => statics::run(&args),
         args::Command::Bench(args) => bench::run(&args),
+        args::Command::Compare(args) => compare::run(&args),
     };
     match done {
         Ok(code) => code,

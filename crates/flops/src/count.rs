@@ -99,7 +99,7 @@ pub struct CountError {
 }
 
 impl CountError {
-    fn new(path: &str, convention: &Convention, fault: impl Into<String>) -> CountError {
+    pub(crate) fn new(path: &str, convention: &Convention, fault: impl Into<String>) -> CountError {
         CountError { path: path.to_owned(), convention: convention.name, fault: fault.into() }
     }
 }
@@ -168,7 +168,7 @@ pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps)
 }
 
 /// The verdict on one call, its count in the convention's unit, and its arithmetic.
-fn judge(op: &Op, convention: &Convention, custom: &CustomOps) -> Result<(Verdict, u64, Work), String> {
+pub(crate) fn judge(op: &Op, convention: &Convention, custom: &CustomOps) -> Result<(Verdict, u64, Work), String> {
     if !(convention.sees)(op) {
         return Ok((Verdict::Invisible, 0, Work::default()));
     }

@@ -11,6 +11,7 @@
 mod convention;
 pub mod conventions;
 mod count;
+mod diff;
 mod kind;
 mod op;
 mod structure;
@@ -19,6 +20,7 @@ mod tree;
 
 pub use convention::{Convention, CustomOps, CustomRule, Rule, Unit, Verdict, Work};
 pub use count::{Audit, AuditOp, Count, CountError, Row, Uncalled, count};
+pub use diff::{Agreement, Call, Diff, DiffRow, Explained, Joined, ParamDiff, Reason, Side, Tally, diff, is_product};
 pub use kind::Kind;
 pub use op::{Attrs, BadOp, Op, Param, ParamRole, Program, Shape, numel};
 pub use structure::Structure;

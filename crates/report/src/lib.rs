@@ -2,6 +2,8 @@
 
 mod bench;
 mod csv;
+mod diff;
+mod diff_json;
 mod json;
 mod markdown;
 mod paddle;
@@ -10,6 +12,8 @@ mod tree;
 
 pub use self::csv::csv;
 pub use bench::{Bench, Layer, Machine, Summary};
+pub use diff::{diff_markdown, diff_table};
+pub use diff_json::diff_json;
 pub use json::{Versions, json};
 pub use markdown::markdown;
 pub use paddle::{paddle_table, paddle_totals};

@@ -1,0 +1,159 @@
+//! `detrace compare`: one trace against another, operation by operation.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use detrace_config::Config;
+use detrace_flops::{Diff, Reason, Trace, diff};
+use detrace_graph::plan;
+use detrace_report::{by_x, diff_json, diff_markdown, diff_table};
+
+use crate::args::Structure;
+use crate::show::convention;
+use crate::trace::{DEFAULT_INPUT, Input, parse_shape, trace};
+use crate::{VERSIONS, emit, load, report, warn, writable};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompareArgs {
+    /// The left side, which runs: a model of the zoo (see `detrace models`), a YAML file, a PaddleDetection yml, or a
+    /// Hugging Face config.json
+    #[arg(required_unless_present = "from")]
+    model: Option<String>,
+    /// The right side: `plan` (the network on paper) or a saved trace
+    #[arg(long, value_name = "plan|TRACE.json", default_value = "plan")]
+    against: String,
+    /// A saved trace as the left side; nothing runs. A model beside it is planned with `--against plan`
+    #[arg(long, value_name = "TRACE.json", conflicts_with_all = ["structure", "input", "seed"])]
+    from: Option<PathBuf>,
+    /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: the right side's, or 1x3x640x640]
+    #[arg(long, value_name = "NxCxHxW")]
+    input: Option<String>,
+    /// How the left side's network is built: as trained, or with norms folded and branches merged
+    #[arg(long, value_enum, default_value = "train")]
+    structure: Structure,
+    /// Seed of weights and input; counts do not depend on it
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Whose rules count the totals and rows; the threshold is always in MACs
+    #[arg(long, value_name = "NAME", default_value = "full")]
+    convention: String,
+    /// Exit with 1 if the unexplained differences in MACs of conv2d, linear, matmul and grid_sample are over this share of
+    /// the left side's
+    #[arg(long, value_name = "P%", default_value = "0%", value_parser = percent)]
+    fail_over: f64,
+    /// How to show the comparison
+    #[arg(long, value_enum, default_value = "table")]
+    format: CompareFormat,
+    /// Write to a file instead of standard output, whole or not at all
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CompareFormat {
+    Table,
+    Json,
+    Markdown,
+}
+
+/// Reads `0.5%` or `0.5`.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
+    number
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| "a share is a percentage from 0% to 100%, for instance 0.5%".to_owned())
+}
+
+/// `detrace compare`.
+pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
+    let convention = convention(&args.convention)?;
+    if convention.of_programs {
+        bail!(
+            "`{}` counts a program's operations one by one, which a network does not have; compare with full",
+            convention.name
+        );
+    }
+    if let Some(path) = &args.output {
+        writable(path)?;
+    }
+    let config = args.model.as_deref().map(load).transpose()?;
+    let shape = args.input.as_deref().map(parse_shape).transpose()?;
+    let saved = args.from.as_deref().map(read).transpose()?;
+    // What is read can be wrong, so it is read before anything runs.
+    let there = match args.against.as_str() {
+        "plan" => None,
+        file => Some(read(Path::new(file))?),
+    };
+    let here = match (saved, &config) {
+        (Some(trace), _) => trace,
+        (None, Some(config)) => {
+            let other = there.as_ref().and_then(|trace| trace.meta.input.as_slice().try_into().ok());
+            let input = Input::Random(shape.or(other).unwrap_or(DEFAULT_INPUT));
+            trace(config, input, args.seed, args.structure.into())?
+        }
+        (None, None) => bail!("a model is needed"),
+    };
+    let there = match there {
+        Some(trace) => trace,
+        None => planned(&here, config)?,
+    };
+    if here.meta.input != there.meta.input {
+        let (left, right) = (by_x(&here.meta.input), by_x(&there.meta.input));
+        warn(&format!("the left side's input is {left}, the right side's {right}"));
+    }
+    let found = diff(&here, &there, convention)?;
+    let text = match args.format {
+        CompareFormat::Table => diff_table(&found, args.fail_over),
+        CompareFormat::Markdown => diff_markdown(&found, args.fail_over),
+        CompareFormat::Json => serde_json::to_string_pretty(&diff_json(&found, args.fail_over, &VERSIONS))? + "\n",
+    };
+    emit(&text, args.output.as_deref())?;
+    if !found.is_over(args.fail_over) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    hint(&found);
+    Ok(ExitCode::FAILURE)
+}
+
+/// A saved trace.
+fn read(path: &Path) -> Result<Trace> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Trace::from_json(&text).with_context(|| path.display().to_string())
+}
+
+/// The plan of the network that a trace is of.
+fn planned(trace: &Trace, config: Option<Config>) -> Result<Trace> {
+    let meta = &trace.meta;
+    let config = match config {
+        Some(config) => config,
+        None => detrace_config::zoo::get(&meta.model).transpose()?.with_context(|| {
+            format!("the trace is of {:?}, which is no model of the zoo; name its configuration too", meta.model)
+        })?,
+    };
+    let structure = structure_of(meta.structure.as_str()).with_context(|| {
+        format!("the trace's structure is {:?}; there are plans of train and deploy", meta.structure)
+    })?;
+    let input = meta
+        .input
+        .as_slice()
+        .try_into()
+        .with_context(|| format!("the trace's input {:?} is not N, C, H, W", meta.input))?;
+    Ok(plan(&config, structure, input)?)
+}
+
+fn structure_of(name: &str) -> Option<detrace_flops::Structure> {
+    use detrace_flops::Structure::{Deploy, Train};
+    [Train, Deploy].into_iter().find(|structure| structure.name() == name)
+}
+
+/// Says if the sides are only built differently.
+fn hint(found: &Diff<'_>) {
+    let mut products = found.unexplained().filter(|row| row.is_product()).peekable();
+    if products.peek().is_some() && products.all(|row| row.reason == Some(Reason::Branches)) {
+        report(
+            "hint: all of it are RepVGG branches; one side is built as `train`, the other as `deploy` (--structure)",
+        );
+    }
+}

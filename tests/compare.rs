@@ -1,0 +1,129 @@
+//! `detrace compare`: what ran against the plan and against saved traces, its verdicts, exit codes and errors.
+
+mod common;
+
+use common::{detrace, done, refused, text};
+
+const SMALL: &str = "1x3x160x192";
+
+/// JSON of a comparison that must end with this exit code.
+fn json(code: i32, args: &[&str]) -> serde_json::Value {
+    let output = detrace(&[&["compare"], args, &["--format", "json"]].concat());
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn what_ran_is_what_was_planned() {
+    for (model, structure, input) in [
+        ("rtdetr_r18vd", "train", SMALL),
+        ("rtdetrv2_r18vd_dsp", "deploy", "2x3x192x160"),
+        ("rtdetr_hgnetv2_l", "train", SMALL),
+    ] {
+        let report = json(0, &[model, "--structure", structure, "--input", input]);
+        assert_eq!(report["rows"], serde_json::json!([]), "{model}");
+        assert_eq!(report["explained"], serde_json::json!([]), "{model}");
+        assert_eq!((&report["unexplained"]["rows"], &report["failed"]), (&0.into(), &false.into()), "{model}");
+        assert_eq!(report["summary"]["same"], report["here"]["operations"], "{model}");
+        assert_eq!(report["here"]["source"], "traced", "{model}");
+        assert_eq!(
+            (&report["there"]["source"], &report["there"]["structure"]),
+            (&"plan".into(), &structure.into()),
+            "{model}"
+        );
+        assert!(report["here"]["product_macs"].as_u64().is_some_and(|macs| macs > 1_000_000_000), "{model}");
+    }
+}
+
+#[test]
+fn saved_traces_are_compared_and_a_doctored_one_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (train, deploy, other) = (path("train.json"), path("deploy.json"), path("other.json"));
+    done(&["flops", "rtdetr_r18vd", "--input", SMALL, "--trace-out", &train]);
+    done(&["static", "rtdetr_r18vd", "--input", SMALL, "--structure", "deploy", "--trace-out", &deploy]);
+
+    // The model takes the size that the trace has.
+    let same = done(&["compare", "rtdetr_r18vd", "--against", &train]);
+    assert!(same.contains("398 same\nno difference\n"), "{same}");
+    assert!(done(&["compare", "--from", &deploy]).contains("no difference"));
+
+    // Another structure: everything has a name, and the branches that deploy does not run are work.
+    let report = json(1, &["--from", &train, "--against", &deploy]);
+    let groups = report["explained"].as_array().expect("a list");
+    let group = |reason: &str| groups.iter().find(|group| group["reason"] == reason).expect(reason);
+    assert_eq!(groups.len(), 3, "{groups:?}");
+    assert_eq!((&group("norms")["here"]["ops"], &group("norms")["there"]["ops"]), (&69.into(), &0.into()));
+    assert_eq!((&group("biases")["here"]["ops"], &group("biases")["there"]["ops"]), (&0.into(), &57.into()));
+    let branches = &group("branches")["here"];
+    assert_eq!(branches["ops"], 24);
+    let apart =
+        |key: &str| report["here"][key].as_u64().expect("a number") - report["there"][key].as_u64().expect("a number");
+    assert_eq!(branches["macs"], apart("macs"));
+    assert_eq!(report["unexplained"]["macs"], apart("product_macs"));
+    let rows = report["rows"].as_array().expect("rows");
+    assert!(rows.iter().all(|row| row["reason"].is_string()), "a row without a reason");
+    json(0, &["--from", &train, "--against", &deploy, "--fail-over", "1.1%"]);
+    json(1, &["--from", &train, "--against", &deploy, "--fail-over", "1.0"]);
+    let output = detrace(&["compare", "--from", &train, "--against", &deploy]);
+    assert!(text(&output.stderr).contains("--structure"), "{}", text(&output.stderr));
+    let markdown = detrace(&["compare", "--from", &deploy, "--against", &train, "--format", "markdown"]);
+    assert_eq!(markdown.status.code(), Some(1));
+    let wanted = "| conv2d | - | encoder.fpn_blocks.0.bottlenecks.0.conv2.conv | only there |";
+    assert!(text(&markdown.stdout).contains(wanted), "{}", text(&markdown.stdout));
+
+    // A stride, and all else untouched.
+    let mut doctored: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&train).expect("a trace")).expect("JSON");
+    doctored["ops"][0]["attrs"]["stride"] = serde_json::json!([1, 1]);
+    std::fs::write(&other, doctored.to_string()).expect("writes");
+    let report = json(1, &["--from", &train, "--against", &other]);
+    assert_eq!(report["rows"].as_array().map(Vec::len), Some(1));
+    assert_eq!(report["rows"][0]["verdict"], "other_shape");
+    assert_eq!(report["rows"][0]["here"][0]["path"], "backbone.conv1.conv1_1.conv");
+    let out = path("out.txt");
+    let output = detrace(&["compare", "--from", &train, "--against", &other, "--output", &out]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(std::fs::read_to_string(&out).expect("a report").contains("stride 2x2"));
+    let paddle = json(0, &["--from", &train, "--convention", "paddle"]);
+    assert_eq!((&paddle["convention"], &paddle["here"]["params"]), (&"paddle".into(), &19_358_320.into()));
+
+    // Another model, of which a plan is asked for as well.
+    let report = json(1, &["rtdetr_r34vd", "--from", &train]);
+    assert!(report["unexplained"]["macs"].as_u64().is_some_and(|macs| macs > 1_000_000_000));
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let file = |name: &str, text: &str| {
+        std::fs::write(path(name), text).expect("writes");
+        path(name)
+    };
+    let model = "rtdetr_r18vd";
+    refused(&["compare"], &["required"]);
+    refused(&["compare", "nope"], &["detrace models"]);
+    refused(&["compare", model, "--against", "missing.json"], &["missing.json"]);
+    refused(&["compare", model, "--against", &file("report.json", r#"{"schema": 1, "layers": []}"#)], &["--trace-out"]);
+    refused(&["compare", "--from", &file("cut.json", r#"{"schema": 1, "ops": [{"pa"#)], &["cut.json"]);
+    refused(&["compare", "--from", "x.json", "--input", SMALL], &["cannot be used with"]);
+    refused(&["compare", model, "--input", "1x3x100x100"], &["1x3x96x96"]);
+    refused(&["compare", model, "--convention", "magic"], &["full, paddle"]);
+    for share in ["-1%", "101%", "nan", "many", ""] {
+        refused(&["compare", model, &format!("--fail-over={share}")], &["0% to 100%"]);
+    }
+    refused(&["compare", model, "--input", SMALL, "--output", &path("no/out.txt")], &["no folder"]);
+
+    let trace = path("trace.json");
+    done(&["static", model, "--input", SMALL, "--trace-out", &trace]);
+    let doctored = |key: &str, value: serde_json::Value| {
+        let mut json: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&trace).expect("a trace")).expect("JSON");
+        json["meta"][key] = value;
+        file(&format!("{key}.json"), &json.to_string())
+    };
+    refused(&["compare", "--from", &doctored("model", "mine".into())], &["\"mine\"", "configuration"]);
+    refused(&["compare", "--from", &doctored("structure", "fast".into())], &["\"fast\"", "train and deploy"]);
+    refused(&["compare", "--from", &doctored("input", serde_json::json!([1, 3, 160]))], &["N, C, H, W"]);
+}
