@@ -6,6 +6,7 @@
 mod error;
 mod infer;
 pub mod ir;
+pub mod onnx;
 pub mod paddle;
 mod recognise;
 
@@ -37,6 +38,7 @@ pub fn open(path: &Path, input: Option<[usize; 4]>) -> Result<Trace, ImportError
 /// As [`open`].
 pub fn read(name: &str, bytes: &[u8], input: Option<[usize; 4]>) -> Result<Trace, ImportError> {
     let graph = match extension(name).as_str() {
+        "onnx" => onnx::read(bytes.to_vec().into())?,
         "pdmodel" => paddle::read_pdmodel(bytes)?,
         "json" => {
             let text = std::str::from_utf8(bytes).map_err(|error| ImportError::Bytes {
