@@ -24,12 +24,14 @@ fn full(trace: &Trace) -> Count {
     count(trace, &conventions::FULL, &CustomOps::new()).expect("counts")
 }
 
-/// The four Paddle programs, and what of the zoo they are.
-const PROGRAMS: [(&str, &str, Structure); 4] = [
+/// Graph files of every exporter, and what of the zoo they are.
+const PROGRAMS: [(&str, &str, Structure); 6] = [
     ("rtdetr_r18vd.pdmodel", "rtdetr_r18vd", Structure::Train),
     ("rtdetr_r18vd_deploy.pdmodel", "rtdetr_r18vd", Structure::Deploy),
     ("rtdetr_r18vd.pir.json", "rtdetr_r18vd", Structure::Deploy),
     ("rtdetr_hgnetv2_l_6x_coco.pdmodel", "rtdetr_hgnetv2_l", Structure::Deploy),
+    ("rtdetr_r18vd.torch.onnx", "rtdetr_r18vd", Structure::Deploy),
+    ("rtdetr_r18vd.paddle2onnx.onnx", "rtdetr_r18vd", Structure::Deploy),
 ];
 
 /// Every operation of a kind with its window, its result and its MACs, in any order.
@@ -40,8 +42,8 @@ fn of_kind(trace: &Trace, kind: &Kind) -> Vec<(String, u64)> {
             let weight = op.params.first().map(|weight| &weight.shape);
             let window = (&op.attrs.stride, &op.attrs.padding, &op.attrs.groups);
             let alone = Trace { ops: vec![op.clone()], ..Trace::default() };
-            // A product's operands may be arranged differently.
-            let shapes = (*kind != Kind::Matmul).then_some((op.input(), &op.output));
+            // Tokens may be arranged differently: PyTorch's attention has the batch after them.
+            let shapes = (*kind == Kind::Conv2d).then_some((op.input(), &op.output));
             (format!("{shapes:?} {weight:?} {window:?}"), full(&alone).macs)
         })
         .collect();
@@ -102,7 +104,7 @@ fn what_decides_shapes_and_constants_is_no_work_of_the_network() {
 
 #[test]
 fn other_files_are_refused() {
-    let refused = |name: &str, bytes: &[u8]| import::read(name, bytes, None).expect_err(name).to_string();
+    let refused = |name: &str, bytes: &[u8]| import::read(name, bytes.to_vec(), None).expect_err(name).to_string();
     assert!(refused("model.pdiparams", b"").contains("expected an ONNX file (.onnx), a Paddle program (.pdmodel)"));
     assert!(refused("model.json", b"{}").contains("base_code"));
     assert!(refused("model.json", b"\xff{}").contains("at byte 0: not UTF-8"));

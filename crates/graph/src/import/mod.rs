@@ -29,19 +29,19 @@ pub fn open(path: &Path, input: Option<[usize; 4]>) -> Result<Trace, ImportError
     let unreadable = |error: std::io::Error| ImportError::File(format!("cannot be read: {error}"));
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
-    read(&name, &bytes, input)
+    read(&name, bytes, input)
 }
 
 /// The same of a file that is in memory; its name says which format it has.
 ///
 /// # Errors
 /// As [`open`].
-pub fn read(name: &str, bytes: &[u8], input: Option<[usize; 4]>) -> Result<Trace, ImportError> {
+pub fn read(name: &str, bytes: Vec<u8>, input: Option<[usize; 4]>) -> Result<Trace, ImportError> {
     let graph = match extension(name).as_str() {
-        "onnx" => onnx::read(bytes.to_vec().into())?,
-        "pdmodel" => paddle::read_pdmodel(bytes)?,
+        "onnx" => onnx::read(bytes.into())?,
+        "pdmodel" => paddle::read_pdmodel(&bytes)?,
         "json" => {
-            let text = std::str::from_utf8(bytes).map_err(|error| ImportError::Bytes {
+            let text = std::str::from_utf8(&bytes).map_err(|error| ImportError::Bytes {
                 offset: error.valid_up_to(),
                 what: "not UTF-8, so no Paddle program in JSON".into(),
             })?;
