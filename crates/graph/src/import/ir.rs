@@ -340,6 +340,13 @@ pub enum Prim {
     },
     /// Reorders dimensions: `(x)`; without an order, reverses them.
     Transpose(Option<Vec<usize>>),
+    /// One dimension at another place, the others in order: `(x)`.
+    MoveAxis {
+        /// Where it is.
+        from: i64,
+        /// Where it will be.
+        to: i64,
+    },
     /// Broadcasts to a shape: `(x, shape)`; 1 keeps the input's size, and so does −1.
     Expand,
     /// Broadcasts to the shape of another: `(x, like)`.

@@ -34,6 +34,13 @@ pub(super) fn shapes(call: &Call<'_, '_>) -> Result<Made> {
             let shape = call.shape(0)?;
             one(transposition(call)?.into_iter().map(|axis| shape[axis]).collect(), dtype)
         }
+        Prim::MoveAxis { from, to } => {
+            let mut shape = call.shape(0)?.to_vec();
+            let (from, to) = (call.axis(*from, shape.len())?, call.axis(*to, shape.len())?);
+            let size = shape.remove(from);
+            shape.insert(to, size);
+            one(shape, dtype)
+        }
         Prim::Expand => {
             let shape = call.shape(0)?;
             let wanted = call.ints(1)?;

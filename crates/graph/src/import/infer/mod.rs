@@ -219,6 +219,7 @@ fn shapes(call: &Call<'_, '_>) -> Result<Made> {
         | Prim::Squeeze { .. }
         | Prim::Unsqueeze { .. }
         | Prim::Transpose(_)
+        | Prim::MoveAxis { .. }
         | Prim::Expand
         | Prim::ExpandAs
         | Prim::Broadcast

@@ -107,17 +107,35 @@ fn einsum(call: &Call<'_, '_>, equation: &str) -> Result<Shape> {
     }
 }
 
-/// The query's shape, with the width of the values.
+/// The query's shape, with the width of the values. Packed heads are three dimensions, others four.
 fn attention(call: &Call<'_, '_>) -> Result<Made> {
-    let Prim::Attention { q_heads, kv_heads, .. } = call.prim() else { return Ok(Vec::new()) };
-    let (mut shape, value) = (call.shape(0)?.to_vec(), call.shape(2)?);
-    call.shape(1)?;
-    let (Some(width), Some(&value_width)) = (shape.last_mut(), value.last()) else {
-        return Err(call.fault("its inputs have no dimensions"));
+    let Prim::Attention { q_heads, kv_heads, heads_third } = call.prim() else { return Ok(Vec::new()) };
+    let split = |index: usize, heads: &Option<usize>| match heads {
+        Some(heads) => {
+            let [batch, tokens, width] = call.dims(index)?;
+            match width.checked_div(*heads).filter(|_| width.is_multiple_of(*heads)) {
+                Some(dim) => Ok([batch, *heads, tokens, dim]),
+                None => Err(call.fault(format!("{} is {width} wide, which are not {heads} heads", call.named(index)))),
+            }
+        }
+        None => {
+            let mut shape: [usize; 4] = call.dims(index)?;
+            if *heads_third {
+                shape.swap(1, 2);
+            }
+            Ok(shape)
+        }
     };
-    *width = match (q_heads, kv_heads) {
-        (Some(q), Some(kv)) if *kv > 0 => (value_width / kv).saturating_mul(*q),
-        _ => value_width,
-    };
+    let (query, key, value) = (split(0, q_heads)?, split(1, kv_heads)?, split(2, kv_heads)?);
+    let same = |index: usize| key[index] == value[index];
+    if query[3] != key[3] || query[0] != key[0] || !(0..3).all(same) || key[1] == 0 || query[1] % key[1] != 0 {
+        return Err(call.fault(format!(
+            "queries {query:?}, keys {key:?} and values {value:?} (batch, heads, tokens, width) do not fit together"
+        )));
+    }
+    let mut shape = call.shape(0)?.to_vec();
+    if let Some(width) = shape.last_mut() {
+        *width = if q_heads.is_some() { value[3].saturating_mul(query[1]) } else { value[3] };
+    }
     one(shape, call.dtype())
 }

@@ -45,6 +45,7 @@ pub(super) fn facts(view: &View<'_>, node: usize) -> Result<Option<Facts>, Impor
         Prim::Concat { .. } | Prim::Stack { .. } => all(Kind::Concat),
         Prim::Gather { .. } | Prim::GatherElements { .. } | Prim::GatherNd { .. } => two(Kind::Gather),
         Prim::Transpose(_)
+        | Prim::MoveAxis { .. }
         | Prim::Expand
         | Prim::ExpandAs
         | Prim::Broadcast

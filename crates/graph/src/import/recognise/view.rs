@@ -190,7 +190,8 @@ impl<'a> View<'a> {
 
 /// Whether a node keeps every element and gives each another place.
 fn moves(prim: &Prim) -> bool {
-    is_view(prim) || matches!(prim, Prim::Flatten { .. } | Prim::FlattenTo2d { .. } | Prim::Transpose(_))
+    is_view(prim)
+        || matches!(prim, Prim::Flatten { .. } | Prim::FlattenTo2d { .. } | Prim::Transpose(_) | Prim::MoveAxis { .. })
 }
 
 /// Whether a node takes some of its input's elements.

@@ -93,13 +93,16 @@ fn followed(
 }
 
 fn matmul(to: &mut Lowering, call: &Call) -> Result<()> {
-    for attr in ["transBatchA", "transBatchB"] {
+    let mut inputs = Vec::new();
+    for (index, attr) in ["transBatchA", "transBatchB"].into_iter().enumerate() {
+        let mut input = to.input(call, index)?;
+        // The first dimension is the matrix's, the others between it and the last are the batch's.
         if call.flag(attr, false)? {
-            return Err(call.fault(format!("`{attr}` is not supported")));
+            input = to.step(call, "moved", Prim::MoveAxis { from: 0, to: -2 }, &[input]);
         }
+        inputs.push(Some(input));
     }
     let prim = Prim::MatMul { trans_a: call.flag("transA", false)?, trans_b: call.flag("transB", false)? };
-    let inputs = vec![Some(to.input(call, 0)?), Some(to.input(call, 1)?)];
     let scale = call.float("alpha")?.filter(|&alpha| alpha != 1.0);
     let steps = scale.map(|scale| (Prim::Unary(Unary::Affine { scale, bias: 0.0 }), vec![]));
     followed(to, call, prim, inputs, steps.into_iter().collect())
@@ -122,7 +125,7 @@ fn skip_norm(to: &mut Lowering, call: &Call, norm: Prim, bias: usize) -> Result<
         return Err(call.fault(format!("its output {name:?} is not supported")));
     }
     let sum = match names.get(3).filter(|name| !name.is_empty()) {
-        Some(name) => to.makes(call, name)?,
+        Some(name) => to.makes(call, name),
         None => to.graph.temporary(call.name(), "sum"),
     };
     match to.maybe(call, bias) {
@@ -133,7 +136,7 @@ fn skip_norm(to: &mut Lowering, call: &Call, norm: Prim, bias: usize) -> Result<
         }
     }
     let output = match names.first() {
-        Some(name) => to.makes(call, name)?,
+        Some(name) => to.makes(call, name),
         None => return Err(call.fault("it has no output")),
     };
     let parameters: &[usize] = if bias == 4 { &[2, 3] } else { &[2] };

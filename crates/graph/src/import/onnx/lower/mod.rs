@@ -14,7 +14,7 @@ use super::functions::written_out;
 use super::proto::{ModelProto, OperatorSetIdProto};
 use super::tensor;
 use crate::import::ImportError;
-use crate::import::ir::{Graph, Node, Origin, Prim, Tensor, TensorId, Unary, Value};
+use crate::import::ir::{Graph, Node, Prim, Tensor, TensorId, Unary, Value};
 
 type Result<T> = std::result::Result<T, ImportError>;
 
@@ -45,6 +45,12 @@ pub(super) fn graph(model: &ModelProto) -> Result<Graph> {
             _ => calls.push((domain, call)),
         }
     }
+    // The names of the file are its own: none of those made up here is like one of them.
+    for name in calls.iter().flat_map(|(_, call)| call.inputs().iter().chain(call.outputs())) {
+        if !name.is_empty() {
+            lowering.graph.named(name);
+        }
+    }
     lowering.read = calls.iter().flat_map(|(_, call)| call.inputs()).map(String::as_str).collect();
     lowering.read.extend(proto.output.iter().filter_map(|output| output.name.as_deref()));
     for (domain, call) in &calls {
@@ -58,7 +64,6 @@ pub(super) fn graph(model: &ModelProto) -> Result<Graph> {
             return Err(ImportError::Unsupported { node: call.name().to_owned(), op_type });
         }
     }
-    lowering.complete()?;
     source::outputs(&mut lowering, proto)?;
     Ok(lowering.graph)
 }
@@ -124,8 +129,6 @@ struct Lowering<'a> {
     graph: Graph,
     /// Names that some operation reads, or the model.
     read: HashSet<&'a str>,
-    /// What operations have made.
-    made: HashSet<TensorId>,
 }
 
 impl Lowering<'_> {
@@ -164,19 +167,12 @@ impl Lowering<'_> {
         if length == 0 {
             return Err(call.fault("it has no output"));
         }
-        wanted[..length].iter().map(|name| self.makes(call, name)).collect()
+        Ok(wanted[..length].iter().map(|name| self.makes(call, name)).collect())
     }
 
     /// The tensor that the call makes under a name, or under none.
-    fn makes(&mut self, call: &Call, name: &str) -> Result<TensorId> {
-        if name.is_empty() {
-            return Ok(self.graph.temporary(call.name(), "output"));
-        }
-        let id = self.graph.named(name);
-        if self.graph.tensor(id).origin != Origin::Node || !self.made.insert(id) {
-            return Err(call.fault(format!("its output {name:?} is also made elsewhere")));
-        }
-        Ok(id)
+    fn makes(&mut self, call: &Call, name: &str) -> TensorId {
+        if name.is_empty() { self.graph.temporary(call.name(), "output") } else { self.graph.named(name) }
     }
 
     /// The only output.
@@ -240,23 +236,5 @@ impl Lowering<'_> {
         let id = self.maybe(call, index)?;
         let empty = self.graph.tensor(id).value.as_ref().is_some_and(Value::is_empty);
         (!empty).then_some(id)
-    }
-
-    /// Fails if something is read that nobody makes.
-    fn complete(&self) -> Result<()> {
-        let made: HashSet<TensorId> = self.graph.nodes.iter().flat_map(|node| node.outputs.iter().copied()).collect();
-        for node in &self.graph.nodes {
-            for &id in node.inputs.iter().flatten() {
-                let tensor = self.graph.tensor(id);
-                if tensor.origin == Origin::Node && !made.contains(&id) {
-                    return Err(ImportError::Node {
-                        node: node.name.clone(),
-                        op_type: node.op_type.clone(),
-                        what: format!("it reads {:?}, which nothing in the graph makes", tensor.name),
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -1,8 +1,10 @@
 //! Where tensors come from and go to: inputs, initializers, constants, shapes.
 
+use std::collections::HashSet;
+
 use super::{Lowering, Result, tensor};
 use crate::import::ImportError;
-use crate::import::ir::{DType, Dim, Origin, Prim, Tensor, Value};
+use crate::import::ir::{DType, Dim, Origin, Prim, Tensor, TensorId, Value};
 use crate::import::onnx::call::Call;
 use crate::import::onnx::proto::{Dimension, GraphProto, ValueInfoProto};
 
@@ -49,19 +51,17 @@ fn dim(dim: &Dimension) -> Dim {
 
 /// Notes the outputs.
 pub(super) fn outputs(to: &mut Lowering, proto: &GraphProto) -> Result<()> {
+    let made: HashSet<TensorId> = to.graph.nodes.iter().flat_map(|node| node.outputs.iter().copied()).collect();
     for output in &proto.output {
         let name = output.name.clone().unwrap_or_default();
-        match to.graph.find(&name) {
-            Some(id) if to.graph.tensor(id).origin != Origin::Node || to.made.contains(&id) => {
-                to.graph.outputs.push(id);
-            }
-            _ => {
-                return Err(ImportError::Tensor {
-                    name,
-                    what: "it is an output of the graph, and nothing makes it".into(),
-                });
-            }
-        }
+        let found = to.graph.find(&name);
+        let Some(id) = found.filter(|id| to.graph.tensor(*id).origin != Origin::Node || made.contains(id)) else {
+            return Err(ImportError::Tensor {
+                name,
+                what: "it is an output of the graph, and nothing makes it".into(),
+            });
+        };
+        to.graph.outputs.push(id);
     }
     Ok(())
 }

@@ -9,12 +9,13 @@ fn faults_name_their_operation() {
     let cases: Vec<(Vec<NodeProto>, &str)> = vec![
         (vec![node("WarpDrive", &["x"], &["y"], vec![])], "`WarpDrive` is not supported"),
         (vec![NodeProto { domain: text("acme"), ..relu("x", "y") }], "`acme.Relu` is not supported"),
-        (vec![relu("z", "y")], "it reads \"z\", which nothing in the graph makes"),
+        (vec![relu("z", "y")], "it reads \"z\", which nothing makes"),
         (vec![node("Relu", &[], &["y"], vec![])], "its input 0 is missing"),
         (vec![node("Relu", &["x"], &[], vec![])], "it has no output"),
-        (vec![relu("x", "y"), relu("x", "y")], "its output \"y\" is also made elsewhere"),
-        (vec![relu("x", "x")], "its output \"x\" is also made elsewhere"),
+        (vec![relu("x", "y"), relu("x", "y")], "\"y\": a node writes it, and it comes from elsewhere as well"),
+        (vec![relu("x", "x"), relu("x", "y")], "\"x\": a node writes it, and it comes from elsewhere as well"),
         (vec![relu("x", "z")], "\"y\": it is an output of the graph, and nothing makes it"),
+        (vec![relu("z", "y"), relu("y", "z")], "it waits for itself: the graph has a cycle"),
         (vec![node("If", &["x"], &["y"], vec![])], "control flow is not supported"),
         (vec![node("NonZero", &["x"], &["y"], vec![])], "depends on data"),
         (vec![node("QLinearConv", &["x"], &["y"], vec![])], "count the model from before its quantisation"),
@@ -37,7 +38,7 @@ fn faults_name_their_operation() {
         let name = nodes[0].name.clone().expect("has a name");
         let error = error(18, nodes, vec![]);
         assert!(error.contains(fault), "{error}");
-        assert!(error.contains(&name) || error.contains("\"y\""), "{error} does not name {name}");
+        assert!(error.contains(&name) || error.starts_with("tensor \""), "{error} does not name {name}");
     }
 }
 

@@ -29,6 +29,7 @@ fn fused_operations_are_what_they_consist_of() {
         ),
         (microsoft("FusedMatMul", &["x", "x"], &["y"], vec![int("transB", 1)]), &["!MatMul"]),
         (microsoft("FusedMatMul", &["x", "x"], &["y"], vec![float("alpha", 0.5)]), &["!MatMul", "Unary(Affine"]),
+        (microsoft("FusedMatMul", &["x", "x"], &["y"], vec![int("transBatchB", 1)]), &["MoveAxis", "!MatMul"]),
         (microsoft("FusedGemm", &["x", "m"], &["y"], vec![relu()]), &["!Gemm", "Unary(Relu)"]),
         (microsoft("BiasGelu", &["x", "b"], &["y"], vec![]), &["Binary(Add,", "!Unary(Gelu)"]),
         (microsoft("QuickGelu", &["x"], &["y"], vec![float("alpha", 1.0)]), &["!Unary(Silu)"]),

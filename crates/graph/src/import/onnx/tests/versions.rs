@@ -129,3 +129,14 @@ fn names_say_the_module_where_the_exporter_does() {
     let unnamed = NodeProto { name: None, ..node("Relu", &["x"], &["y"], vec![]) };
     assert_eq!(one(18, unnamed, vec![]).nodes[0].name, "y");
 }
+
+/// A tensor of the file may be called what a reader would call one of its own.
+#[test]
+fn names_of_the_file_come_first() {
+    let pool = node("Unsqueeze", &["x"], &["z"], vec![ints("axes", &[0])]);
+    let other = node("Relu", &["z"], &["the Unsqueeze.axes"], vec![]);
+    let last = node("Relu", &["the Unsqueeze.axes"], &["y"], vec![]);
+    let graph = read_model(&model(9, vec![pool, other, last], vec![])).expect("is a graph");
+    assert_eq!(ints_at(&graph, 0, 1), [0]);
+    assert_eq!(graph.nodes[2].inputs, [Some(graph.nodes[1].outputs[0])]);
+}
