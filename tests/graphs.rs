@@ -82,5 +82,11 @@ fn what_does_not_fit_a_graph_is_refused() {
     };
     refused(&["flops", &write("cut.pdmodel", &[10, 200, 1])], &["cut.pdmodel", "at byte"]);
     refused(&["flops", &write("cut.json", br#"{"base_code":{"magic":"pir""#)], &["cut.json", "not a Paddle program"]);
-    refused(&["flops", &write("weights.pdiparams", b"")], &["weights.pdiparams"]);
+    for name in ["weights.pdiparams", "model.pth", "model.tflite"] {
+        refused(&["flops", &write(name, b"x")], &[name, "no graph file", ".onnx", ".pdmodel"]);
+    }
+    refused(&["flops", &write("list.json", b"[]")], &["list.json"]);
+    std::fs::create_dir(folder.path().join("folder.pdmodel")).expect("a folder");
+    let inner = folder.path().join("folder.pdmodel");
+    refused(&["flops", inner.to_str().expect("UTF-8")], &["folder.pdmodel", "not a regular file"]);
 }

@@ -13,6 +13,11 @@ use crate::trace::parse_shape;
 pub(crate) fn open(model: &str, input: Option<&str>, show: &ShowArgs, unfit: &[&str]) -> Result<Option<Trace>> {
     let path = Path::new(model);
     if !import::is_graph(path) {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_lowercase();
+        if !matches!(extension.as_str(), "" | "yaml" | "yml" | "json") && path.is_file() {
+            let formats = import::FORMATS;
+            bail!("{model} is no configuration of a model (.yaml, .yml, .json) and no graph file: {formats}");
+        }
         return Ok(None);
     }
     if let [option, ..] = unfit {
