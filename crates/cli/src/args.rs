@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// List the known models with their published figures
     Models(ModelsArgs),
-    /// Run a model on a random image and count what its layers did
+    /// Run a model on a random image and count what its layers did; or count a graph file
     #[command(after_help = "Examples:
   detrace flops rtdetr_r50vd
   detrace flops rtdetr_r50vd --format paddle
@@ -33,7 +33,9 @@ pub(crate) enum Command {
   detrace flops rtdetr_r18vd --trace-out r18.trace.json
   detrace flops --from r18.trace.json --convention paddle --detail
   detrace flops rtdetr_r18vd --convention paddle --custom-op 'layer_norm=5*out'
-  detrace flops rtdetr_r18vd --blob photo.jpg --format tree")]
+  detrace flops rtdetr_r18vd --blob photo.jpg --format tree
+  detrace flops model.pdmodel --convention paddle-static --detail
+  detrace flops inference.json --input 8x3x640x640")]
     Flops(Box<FlopsArgs>),
     /// Convert a checkpoint of Paddle, the official code or transformers to safetensors, strictly checked
     #[command(after_help = "Examples:
@@ -56,7 +58,8 @@ content [N, queries, C]; reference [N, queries, 4], boxes before the sigmoid.")]
     #[command(after_help = "Examples:
   detrace static rtdetr_r50vd
   detrace static rtdetrv2_r18vd --input 8x3x1280x1280 --structure deploy --detail
-  detrace static rtdetr_hgnetv2_l --convention paddle --format json")]
+  detrace static rtdetr_hgnetv2_l --convention paddle --format json
+  detrace static model.pdmodel --detail")]
     Static(Box<StaticArgs>),
     /// Time a model: latency, images a second, memory, and every layer with --detail
     #[command(after_help = "Examples:
@@ -96,18 +99,20 @@ pub(crate) enum ModelsFormat {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FlopsArgs {
-    /// A model of the zoo (see `detrace models`), a YAML file, a PaddleDetection yml, or a Hugging Face config.json
-    #[arg(required_unless_present = "from", conflicts_with = "from")]
+    /// A model of the zoo (see `detrace models`), a YAML file, a PaddleDetection yml, or a Hugging Face config.json; or a
+    /// graph file that is counted without running: a Paddle program (.pdmodel, Paddle 3's .json)
+    #[arg(value_name = "MODEL|GRAPH", required_unless_present = "from", conflicts_with = "from")]
     pub(crate) model: Option<String>,
-    /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: 1x3x640x640]
+    /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: 1x3x640x640, and of a graph file what it
+    /// fixes]
     #[arg(long, value_name = "NxCxHxW", conflicts_with = "from")]
     pub(crate) input: Option<String>,
-    /// Seed of weights and input; counts do not depend on it
-    #[arg(long, default_value_t = 0, conflicts_with = "from")]
-    pub(crate) seed: u64,
-    /// How the network is built: as trained, or with norms folded and branches merged
-    #[arg(long, value_enum, default_value = "train", conflicts_with = "from")]
-    pub(crate) structure: Structure,
+    /// Seed of weights and input; counts do not depend on it [default: 0]
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) seed: Option<u64>,
+    /// How the network is built: as trained, or with norms folded and branches merged [default: train]
+    #[arg(long, value_enum, conflicts_with = "from")]
+    pub(crate) structure: Option<Structure>,
     /// Run on a real input: an image (stretched to the model's size), .npy or .safetensors
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub(crate) blob: Option<PathBuf>,
@@ -118,8 +123,9 @@ pub(crate) struct FlopsArgs {
     pub(crate) show: ShowArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Structure {
+    #[default]
     Train,
     Deploy,
 }

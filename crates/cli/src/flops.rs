@@ -6,7 +6,7 @@ use detrace_flops::Trace;
 
 use crate::args::FlopsArgs;
 use crate::trace::{DEFAULT_INPUT, Input, check, parse_shape, trace};
-use crate::{blob, load};
+use crate::{blob, graph, load};
 
 /// `detrace flops`.
 pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
@@ -23,7 +23,14 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         let config = detrace_config::zoo::get(&trace.meta.model).and_then(Result::ok);
         return Ok((trace, config));
     }
-    let config = load(args.model.as_deref().context("a model is needed")?)?;
+    let model = args.model.as_deref().context("a model is needed")?;
+    let unfit =
+        [("--seed", args.seed.is_some()), ("--structure", args.structure.is_some()), ("--blob", args.blob.is_some())];
+    let unfit: Vec<&str> = unfit.iter().filter(|(_, given)| *given).map(|(option, _)| *option).collect();
+    if let Some(trace) = graph::open(model, args.input.as_deref(), &args.show, &unfit)? {
+        return Ok((trace, None));
+    }
+    let config = load(model)?;
     let shape = args.input.as_deref().map(parse_shape).transpose()?;
     let input = match &args.blob {
         Some(path) => {
@@ -32,5 +39,5 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         }
         None => Input::Random(shape.unwrap_or(DEFAULT_INPUT)),
     };
-    Ok((trace(&config, input, args.seed, args.structure.into())?, Some(config)))
+    Ok((trace(&config, input, args.seed.unwrap_or(0), args.structure.unwrap_or_default().into())?, Some(config)))
 }

@@ -7,6 +7,7 @@ mod compare;
 mod convert;
 mod custom;
 mod flops;
+mod graph;
 mod guess;
 mod models;
 mod network;

@@ -8,15 +8,19 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use detrace_config::Config;
 use detrace_flops::{Convention, Count, CustomOps, Timing, Trace, conventions, count};
-use detrace_report::{Rename, by_x, csv, json, layers, markdown, paddle_table, paddle_totals, stages, thousands, tree};
+use detrace_report::{
+    Rename, by_x, csv, json, kinds, layers, markdown, paddle_static_table, paddle_table, paddle_totals, stages,
+    thousands, tree,
+};
 use detrace_weights::PaddleNames;
 
-use crate::{VERSIONS, custom, emit, report, warn, writable};
+use crate::{VERSIONS, custom, emit, graph, report, warn, writable};
 
 /// What is counted and how it is shown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
-    /// Whose rules count: full or paddle [default: both in the overview, full elsewhere]
+    /// Whose rules count: full, paddle, or paddle-static of Paddle's programs [default: several in the overview, full
+    /// elsewhere]
     #[arg(long, value_name = "NAME")]
     pub(crate) convention: Option<String>,
     /// Print every layer, not only blocks
@@ -73,8 +77,9 @@ impl ShowArgs {
     /// Finds everything that can be wrong with the request, before a model runs.
     pub(crate) fn check(&self) -> Result<Show<'_>> {
         let convention = self.convention.as_deref().map(convention).transpose()?;
-        if self.format == Format::Paddle && convention.is_some_and(|convention| convention.name != "paddle") {
-            bail!("--format paddle is Paddle's own table, so it goes with --convention paddle only");
+        let paddles = |convention: &Convention| matches!(convention.name, "paddle" | "paddle-static");
+        if self.format == Format::Paddle && !convention.is_none_or(paddles) {
+            bail!("--format paddle is Paddle's own table, so it goes with --convention paddle or paddle-static only");
         }
         let custom_ops = custom::parse(&self.custom_op)?;
         for file in [&self.output, &self.trace_out].into_iter().flatten() {
@@ -98,12 +103,18 @@ impl Show<'_> {
             Names::Canonical => &canonical,
             Names::Paddle => &paddle,
         };
+        if args.format == Format::Paddle && convention.is_some_and(|it| it.of_programs != graph::is_of_graph(trace)) {
+            bail!("--format paddle: --convention paddle is for a model, and paddle-static for a graph file");
+        }
         let chosen = match args.format {
+            Format::Paddle if graph::is_of_graph(trace) => &conventions::PADDLE_STATIC,
             Format::Paddle => &conventions::PADDLE,
             _ => convention.unwrap_or(&conventions::FULL),
         };
         let counted = count(trace, chosen, custom_ops)?;
-        for message in custom::unused(custom_ops, trace, &counted, chosen) {
+        let note = graph::note(trace, &counted, chosen)?;
+        let notes = note.iter().filter(|_| args.format != Format::Table).cloned();
+        for message in custom::unused(custom_ops, trace, &counted, chosen).into_iter().chain(notes) {
             warn(&message);
         }
         let text = match args.format {
@@ -111,6 +122,7 @@ impl Show<'_> {
             Format::Csv => csv(&counted, rename).map_err(anyhow::Error::from_boxed)?,
             Format::Tree => tree(&counted, rename),
             Format::Markdown => markdown(&counted, rename),
+            Format::Paddle if chosen.of_programs => paddle_static_table(&counted, trace),
             Format::Paddle => paddle_table(&counted, trace),
             Format::Table => self.overview(trace, &counted, config, rename)?,
         };
@@ -136,7 +148,12 @@ impl Show<'_> {
             let (device, dtype, threads) = (&meta.device, &meta.dtype, meta.threads);
             writeln!(text, "{device} {dtype}, {threads} threads; {operations} operations in {time:.0} ms")?;
         }
-        text += &if self.args.detail { layers(counted, rename) } else { stages(counted, &trace.blocks, rename) };
+        text += &match self.args.detail {
+            true => layers(counted, rename),
+            // Operations of a graph file need not have names that tell blocks.
+            false if graph::is_of_graph(trace) => kinds(counted),
+            false => stages(counted, &trace.blocks, rename),
+        };
         match self.convention {
             Some(convention) => {
                 writeln!(text, "{}: {} ({})", convention.name, convention.about, convention.mirrors)?;
@@ -147,11 +164,17 @@ impl Show<'_> {
                     counted.unit,
                     thousands(counted.params)
                 )?;
-                if convention.name == "paddle" {
+                if convention.name == "paddle" && !graph::is_of_graph(trace) {
                     writeln!(text, "{}", paddle_totals(counted))?;
                 }
             }
+            None if graph::is_of_graph(trace) => graph_headline(&mut text, trace, counted, &self.custom_ops)?,
             None => headline(&mut text, trace, counted, &self.custom_ops, config)?,
+        }
+        if let Some(note) =
+            self.convention.map(|convention| graph::note(trace, counted, convention)).transpose()?.flatten()
+        {
+            writeln!(text, "{note}")?;
         }
         audit(&mut text, counted)?;
         Ok(text)
@@ -166,6 +189,27 @@ pub(crate) fn convention(name: &str) -> Result<&'static Convention> {
     })
 }
 
+fn totals(text: &mut String, full: &Count) -> Result<()> {
+    writeln!(text, "params {}", thousands(full.params))?;
+    writeln!(text, "MACs   {}", thousands(full.macs))?;
+    writeln!(text, "FLOPs  {}   (2 per MAC, and everything that is not one)", thousands(full.flops))?;
+    Ok(())
+}
+
+/// Of a Paddle program also what Paddle gives.
+fn graph_headline(text: &mut String, trace: &Trace, full: &Count, custom_ops: &CustomOps) -> Result<()> {
+    totals(text, full)?;
+    let paddle = count(trace, &conventions::PADDLE_STATIC, custom_ops)?;
+    if let Ok(note) = graph::note(trace, &paddle, &conventions::PADDLE_STATIC) {
+        writeln!(text)?;
+        writeln!(text, "paddle.flops of the program ({}): {}", paddle.mirrors, paddle.total)?;
+        if let Some(note) = note {
+            writeln!(text, "{note}")?;
+        }
+    }
+    Ok(())
+}
+
 fn headline(
     text: &mut String,
     trace: &Trace,
@@ -174,9 +218,7 @@ fn headline(
     config: Option<&Config>,
 ) -> Result<()> {
     let paddle = count(trace, &conventions::PADDLE, custom_ops)?;
-    writeln!(text, "params {}", thousands(full.params))?;
-    writeln!(text, "MACs   {}", thousands(full.macs))?;
-    writeln!(text, "FLOPs  {}   (2 per MAC, and everything that is not one)", thousands(full.flops))?;
+    totals(text, full)?;
     writeln!(text)?;
     writeln!(text, "paddle.flops of paddlepaddle {} prints (its \"Flops\" are MACs):", VERSIONS.paddle)?;
     writeln!(text, "{}", paddle_totals(&paddle))?;

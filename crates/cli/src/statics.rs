@@ -4,20 +4,23 @@ use anyhow::Result;
 use detrace_graph::plan;
 
 use crate::args::Structure;
-use crate::load;
 use crate::show::ShowArgs;
 use crate::trace::{DEFAULT_INPUT, parse_shape};
+use crate::{graph, load};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StaticArgs {
-    /// A model of the zoo (see `detrace models`), a YAML file, a PaddleDetection yml, or a Hugging Face config.json
+    /// A model of the zoo (see `detrace models`), a YAML file, a PaddleDetection yml, or a Hugging Face config.json; or a
+    /// graph file: a Paddle program (.pdmodel, Paddle 3's .json)
+    #[arg(value_name = "MODEL|GRAPH")]
     pub(crate) model: String,
-    /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: 1x3x640x640]
+    /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: 1x3x640x640, and of a graph file what it
+    /// fixes]
     #[arg(long, value_name = "NxCxHxW")]
     pub(crate) input: Option<String>,
-    /// How the network is built: as trained, or with norms folded and branches merged
-    #[arg(long, value_enum, default_value = "train")]
-    pub(crate) structure: Structure,
+    /// How the network is built: as trained, or with norms folded and branches merged [default: train]
+    #[arg(long, value_enum)]
+    pub(crate) structure: Option<Structure>,
     #[command(flatten)]
     pub(crate) show: ShowArgs,
 }
@@ -25,7 +28,11 @@ pub(crate) struct StaticArgs {
 /// `detrace static`.
 pub(crate) fn run(args: &StaticArgs) -> Result<ExitCode> {
     let show = args.show.check()?;
+    let unfit: &[&str] = if args.structure.is_some() { &["--structure"] } else { &[] };
+    if let Some(trace) = graph::open(&args.model, args.input.as_deref(), &args.show, unfit)? {
+        return show.show(&trace, None);
+    }
     let config = load(&args.model)?;
     let input = args.input.as_deref().map_or(Ok(DEFAULT_INPUT), parse_shape)?;
-    show.show(&plan(&config, args.structure.into(), input)?, Some(&config))
+    show.show(&plan(&config, args.structure.unwrap_or_default().into(), input)?, Some(&config))
 }

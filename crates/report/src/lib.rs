@@ -7,6 +7,7 @@ mod diff_json;
 mod json;
 mod markdown;
 mod paddle;
+mod paddle_static;
 mod table;
 mod tree;
 
@@ -17,7 +18,8 @@ pub use diff_json::diff_json;
 pub use json::{Versions, json};
 pub use markdown::markdown;
 pub use paddle::{paddle_table, paddle_totals};
-pub use table::{layers, stages, thousands};
+pub use paddle_static::paddle_static_table;
+pub use table::{kinds, layers, stages, thousands};
 pub use tree::tree;
 
 /// How a row's canonical path is shown; `None` keeps it.

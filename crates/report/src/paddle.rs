@@ -18,8 +18,13 @@ pub fn paddle_table(count: &Count, trace: &Trace) -> String {
         let name = names.get(row.path.as_str()).cloned().unwrap_or_default();
         cells.push([name, shape(&row.input), shape(&row.output), row.params.to_string(), row.count.to_string()]);
     }
+    boxed(&cells) + &paddle_totals(count) + "\n"
+}
+
+/// Lines of cells, the first as head, as Paddle's `Table` prints them.
+pub(crate) fn boxed<const N: usize>(cells: &[[String; N]]) -> String {
     let widths: Vec<usize> =
-        (0..5).map(|column| cells.iter().map(|line| line[column].len()).max().unwrap_or(0) + 2).collect();
+        (0..N).map(|column| cells.iter().map(|line| line[column].len()).max().unwrap_or(0) + 2).collect();
     let shelf = widths.iter().map(|&width| "-".repeat(width)).collect::<Vec<_>>().join("+");
     let shelf = format!("+{shelf}+\n");
     let mut text = shelf.clone();
@@ -30,10 +35,7 @@ pub fn paddle_table(count: &Count, trace: &Trace) -> String {
             text.push_str(&shelf);
         }
     }
-    text.push_str(&shelf);
-    text.push_str(&paddle_totals(count));
-    text.push('\n');
-    text
+    text + &shelf
 }
 
 /// The line that `paddle.flops` always prints last.

@@ -73,6 +73,26 @@ fn stage(path: &str) -> String {
     path.split('.').take(depth).collect::<Vec<_>>().join(".")
 }
 
+/// One row per kind of operation: how many there are, and what they come to.
+pub fn kinds(count: &Count) -> String {
+    let full = count.convention == "full";
+    let counted = format!("{}s", count.unit);
+    let counts: &[&str] = if full { &["MACs", "FLOPs"] } else { &[&counted] };
+    let mut table = table(&[&["kind", "operations"], counts, &["params"]].concat(), 1);
+    for group in group_by_block(count, |row| row.kind.to_string()) {
+        let calls: u64 = count.rows.iter().filter(|row| row.kind.name() == group.path).map(|row| row.calls).sum();
+        let mut cells = vec![group.path.clone(), calls.to_string()];
+        if full {
+            cells.extend([thousands(group.macs), thousands(group.flops)]);
+        } else {
+            cells.push(thousands(group.count));
+        }
+        cells.push(thousands(group.params));
+        table.add_row(cells);
+    }
+    format!("{table}\n")
+}
+
 /// Every row of a count.
 pub fn layers(count: &Count, rename: Rename<'_>) -> String {
     let full = count.convention == "full";

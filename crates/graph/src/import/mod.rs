@@ -10,14 +10,15 @@ pub mod onnx;
 pub mod paddle;
 mod recognise;
 
+use std::io::Read;
 use std::path::Path;
 
 use detrace_flops::Trace;
 
 pub use error::ImportError;
 
-/// What the names of graph files end with, and what they are.
-const FORMATS: &str = "an ONNX file (.onnx), a Paddle program (.pdmodel), or a Paddle 3 program (.json)";
+/// What the names of graph files end with, and what they are, for people.
+pub const FORMATS: &str = "an ONNX file (.onnx), a Paddle program (.pdmodel), or a Paddle 3 program (.json)";
 
 /// The operations in a graph file on an input of N, C, H, W; without one, on what the file declares, and 1×3×640×640 where
 /// it leaves sizes open. The file's weights are not needed.
@@ -27,6 +28,10 @@ const FORMATS: &str = "an ONNX file (.onnx), a Paddle program (.pdmodel), or a P
 /// operation that is not known, or if a shape does not follow from the file and the input.
 pub fn open(path: &Path, input: Option<[usize; 4]>) -> Result<Trace, ImportError> {
     let unreadable = |error: std::io::Error| ImportError::File(format!("cannot be read: {error}"));
+    // A pipe or a device could block or never end.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(ImportError::File("cannot be read: it is not a regular file".into()));
+    }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
     read(&name, bytes, input)
@@ -58,16 +63,21 @@ pub fn read(name: &str, bytes: Vec<u8>, input: Option<[usize; 4]>) -> Result<Tra
 pub fn is_graph(path: &Path) -> bool {
     match extension(&path.to_string_lossy()).as_str() {
         "onnx" | "pdmodel" => true,
-        "json" => std::fs::read(path).is_ok_and(|bytes| is_program(&bytes)),
+        "json" => is_program(path).unwrap_or(false),
         _ => false,
     }
 }
 
-/// Whether JSON has the `base_code` of a Paddle program, whole or not.
-fn is_program(bytes: &[u8]) -> bool {
-    const LOOKED_AT: usize = 4096;
-    let start = &bytes[..bytes.len().min(LOOKED_AT)];
-    start.windows(b"\"base_code\"".len()).any(|word| word == b"\"base_code\"")
+/// Whether a file begins as a Paddle program in JSON does, whole or not.
+fn is_program(path: &Path) -> std::io::Result<bool> {
+    const LOOKED_AT: u64 = 4096;
+    const WORD: &[u8] = b"\"base_code\"";
+    if !std::fs::metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    std::fs::File::open(path)?.take(LOOKED_AT).read_to_end(&mut start)?;
+    Ok(start.windows(WORD.len()).any(|word| word == WORD))
 }
 
 fn extension(name: &str) -> String {
