@@ -94,6 +94,55 @@ fn saved_traces_are_compared_and_a_doctored_one_is_found() {
 }
 
 #[test]
+fn graph_files_are_compared() {
+    let graph = |name: &str| format!("{}/tests/fixtures/graphs/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (train, deploy, pir) =
+        (graph("rtdetr_r18vd.pdmodel"), graph("rtdetr_r18vd_deploy.pdmodel"), graph("rtdetr_r18vd.pir.json"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    // At this size a plan is read faster than a model runs; that they are the same is another test's.
+    let compared = |code, model, structure, graph: &str| {
+        let plan = path(&format!("{model}.{structure}.json"));
+        done(&["static", model, "--structure", structure, "--trace-out", &plan]);
+        json(code, &["--from", &plan, "--against", graph])
+    };
+    for (structure, graph) in [("train", &train), ("deploy", &deploy), ("deploy", &pir)] {
+        let report = compared(0, "rtdetr_r18vd", structure, graph);
+        assert_eq!((&report["unexplained"]["rows"], &report["joined"]), (&0.into(), &"shapes".into()), "{graph}");
+        for macs in ["macs", "product_macs"] {
+            assert_eq!(report["here"][macs], report["there"][macs], "{graph}");
+        }
+        // Per level on one side, all levels at once on the other.
+        let groups = report["explained"].as_array().expect("a list");
+        let split = groups.iter().find(|group| group["reason"] == "split").expect("grid_sample");
+        assert_eq!((&split["here"]["ops"], &split["there"]["ops"]), (&3.into(), &9.into()), "{graph}");
+        assert_eq!(split["here"]["macs"], split["there"]["macs"], "{graph}");
+    }
+    for (structure, graph, side) in [("deploy", &train, "there"), ("train", &pir, "here")] {
+        let report = compared(1, "rtdetr_r18vd", structure, graph);
+        assert_eq!(report["unexplained"]["macs"], 491_520_000, "{graph}");
+        let rows = report["rows"].as_array().expect("rows").iter().filter(|row| row["kind"] == "conv2d");
+        let branches = rows.filter(|row| row["reason"] == "branches");
+        assert_eq!(branches.filter(|row| row[side][0]["macs"].is_u64()).count(), 12, "{graph}");
+    }
+    compared(1, "rtdetr_r34vd", "train", &train);
+
+    // The stem halves one convolution later: two convolutions are larger, everything behind them is as it was.
+    let text = std::fs::read_to_string(&pir).expect("a program");
+    let steps = |step: u8| {
+        format!("{{\"#\":\"0.a_i32\",\"D\":{step}}},{{\"#\":\"0.a_i32\",\"D\":{step}}}]}},\"N\":\"strides\"")
+    };
+    let swapped =
+        text.replacen(&steps(1), &steps(9), 1).replacen(&steps(2), &steps(1), 1).replacen(&steps(9), &steps(2), 1);
+    assert_ne!(swapped, text);
+    std::fs::write(path("swapped.json"), swapped).expect("writes");
+    let report = compared(1, "rtdetr_r18vd", "deploy", &path("swapped.json"));
+    assert_eq!(report["unexplained"]["rows"], 2, "{}", report["rows"]);
+    // One of 32 channels from 3 on 640x640 instead of 320x320, one of 32 from 32 as it was.
+    assert_eq!(report["unexplained"]["macs"], 3 * 320 * 320 * 32 * 3 * 9);
+}
+
+#[test]
 fn bad_input_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
@@ -106,6 +155,10 @@ fn bad_input_is_refused() {
     refused(&["compare", "nope"], &["detrace models"]);
     refused(&["compare", model, "--against", "missing.json"], &["missing.json"]);
     refused(&["compare", model, "--against", &file("report.json", r#"{"schema": 1, "layers": []}"#)], &["--trace-out"]);
+    refused(&["compare", model, "--against", &file("notes.txt", "plan")], &["notes.txt", ".pdmodel"]);
+    refused(&["compare", model, "--against", &file("cut.pdmodel", "\u{a}\u{7f}")], &["cut.pdmodel", "byte"]);
+    let graph = format!("{}/tests/fixtures/graphs/rtdetr_r18vd.pdmodel", env!("CARGO_MANIFEST_DIR"));
+    refused(&["compare", model, "--against", &graph, "--input", "2x3x640x640"], &["dimension 0", "2 is asked for"]);
     refused(&["compare", "--from", &file("cut.json", r#"{"schema": 1, "ops": [{"pa"#)], &["cut.json"]);
     refused(&["compare", "--from", "x.json", "--input", SMALL], &["cannot be used with"]);
     refused(&["compare", model, "--input", "1x3x100x100"], &["1x3x96x96"]);

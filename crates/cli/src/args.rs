@@ -71,16 +71,18 @@ content [N, queries, C]; reference [N, queries, 4], boxes before the sigmoid.")]
 One forward pass is timed apart, --warmup more are not, --iters are: the forward pass alone, without reading or resizing
 images. A recorder listens to the timed ones with --detail. docs/bench.md has the whole protocol.")]
     Bench(Box<BenchArgs>),
-    /// Compare what ran with a plan or a saved trace, operation by operation
+    /// Compare what ran with a plan, a graph file or a saved trace, operation by operation
     #[command(after_help = "Examples:
   detrace compare rtdetr_r50vd
+  detrace compare rtdetr_r50vd --structure deploy --against model.json
   detrace compare rtdetr_r18vd --structure deploy --input 1x3x480x640 --format markdown
   detrace compare --from r18.trace.json
   detrace compare rtdetr_r18vd --against r18.deploy.trace.json
   detrace compare --from old.trace.json --against new.trace.json --fail-over 0.5%
 
-Exit code 1 means that the sides differ by more than --fail-over. Norms, biases, activations and the like, which one
-structure or exporter folds and another does not, are listed by name and are no difference.")]
+Exit code 1 means that the sides differ by more than --fail-over. Norms, biases, activations, elementwise steps, shape
+arithmetic, post-processing and heads that the model does not run, which one exporter folds, splits or adds and another does
+not, are listed by name and do not count. Take the structure that was exported: RepVGG branches are work.")]
     Compare(Box<CompareArgs>),
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use detrace_config::Config;
 use detrace_flops::{Diff, Reason, Trace, diff};
-use detrace_graph::plan;
+use detrace_graph::{import, plan};
 use detrace_report::{by_x, diff_json, diff_markdown, diff_table};
 
 use crate::args::Structure;
@@ -21,8 +21,8 @@ pub(crate) struct CompareArgs {
     /// Hugging Face config.json
     #[arg(required_unless_present = "from")]
     model: Option<String>,
-    /// The right side: `plan` (the network on paper) or a saved trace
-    #[arg(long, value_name = "plan|TRACE.json", default_value = "plan")]
+    /// The right side: `plan` (the network on paper), a graph file (.pdmodel, Paddle PIR .json) or a saved trace
+    #[arg(long, value_name = "plan|GRAPH|TRACE.json", default_value = "plan")]
     against: String,
     /// A saved trace as the left side; nothing runs. A model beside it is planned with `--against plan`
     #[arg(long, value_name = "TRACE.json", conflicts_with_all = ["structure", "input", "seed"])]
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     // What is read can be wrong, so it is read before anything runs.
     let there = match args.against.as_str() {
         "plan" => None,
-        file => Some(read(Path::new(file))?),
+        file => Some(right(Path::new(file), shape)?),
     };
     let here = match (saved, &config) {
         (Some(trace), _) => trace,
@@ -115,6 +115,17 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     }
     hint(&found);
     Ok(ExitCode::FAILURE)
+}
+
+/// A graph file on that input, or on the one that it declares; else a saved trace.
+fn right(path: &Path, input: Option<[usize; 4]>) -> Result<Trace> {
+    if import::is_graph(path) {
+        return import::open(path, input).with_context(|| path.display().to_string());
+    }
+    if path.is_file() && path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("json")) {
+        bail!("{}: neither a graph file (.pdmodel, Paddle PIR .json) nor a saved trace (.json)", path.display());
+    }
+    read(path)
 }
 
 /// A saved trace.

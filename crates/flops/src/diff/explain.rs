@@ -130,18 +130,25 @@ fn only_bias_differs(row: &DiffRow<'_>) -> bool {
         && here.op.has_bias() != there.op.has_bias()
 }
 
-/// Paths of what merging a RepVGG block takes away: its 1×1 branch and the sum of the branches.
+/// Paths of what merging a RepVGG block takes away: its 1×1 branch and the sum of the branches. In a graph file, whose names
+/// say nothing, a 1×1 convolution beside a 3×3 one that does the same to its shape is taken to be one.
 fn branches(trace: &Trace) -> HashSet<&str> {
     let paths: HashSet<&str> = trace.ops.iter().map(|op| op.path.as_str()).collect();
     let of_branch = |path: &str| {
         let block = path.strip_suffix("#sum_branches").or_else(|| path.strip_suffix(".conv2.conv"));
         block.is_some_and(|block| {
-            ["#sum_branches", ".conv1.conv", ".conv2.conv"]
-                .iter()
-                .all(|end| paths.contains(format!("{block}{end}").as_str()))
+            let parts = ["#sum_branches", ".conv1.conv", ".conv2.conv"];
+            parts.iter().all(|part| paths.contains(format!("{block}{part}").as_str()))
         })
     };
-    paths.iter().copied().filter(|path| of_branch(path)).collect()
+    let named = paths.iter().copied().filter(|path| of_branch(path));
+    let convs: Vec<&Op> = trace.ops.iter().filter(|op| op.kind == Kind::Conv2d && op.program.is_some()).collect();
+    let is_square = |op: &Op, size: usize| {
+        op.input() == op.output && matches!(key::weight(op), [out, cin, h, w] if out == cin && [*h, *w] == [size; 2])
+    };
+    let beside = convs.windows(2).flat_map(|pair| [(pair[0], pair[1]), (pair[1], pair[0])]);
+    let beside = beside.filter(|(a, b)| is_square(a, 1) && is_square(b, 3) && a.output == b.output);
+    named.chain(beside.map(|(point, _)| point.path.as_str())).collect()
 }
 
 /// Heads that a trace's network owns and does not run, by the work that they would do.
