@@ -98,32 +98,14 @@ impl Filter<4> for Cubic {
     }
 }
 
-/// `INTER_LINEAR`.
+/// `INTER_LINEAR`. What OpenCV does for exactly half of both sides, the mean of four pixels, is the same.
 pub(super) fn linear(image: &Plane<'_>, size: [usize; 2]) -> Vec<u8> {
-    if [image.height, image.width] == size.map(|side| 2 * side) {
-        halve(image, size)
-    } else {
-        resize(image, size, &Linear)
-    }
+    resize(image, size, &Linear)
 }
 
 /// `INTER_CUBIC`.
 pub(super) fn cubic(image: &Plane<'_>, size: [usize; 2]) -> Vec<u8> {
     resize(image, size, &Cubic)
-}
-
-/// `INTER_LINEAR` to exactly half of both sides is the mean of four pixels.
-fn halve(image: &Plane<'_>, [height, width]: [usize; 2]) -> Vec<u8> {
-    let mut out = vec![0; height * width * RGB];
-    for (y, row) in out.chunks_exact_mut(width * RGB).enumerate() {
-        let (upper, lower) = (image.row(2 * y), image.row(2 * y + 1));
-        for (x, value) in row.iter_mut().enumerate() {
-            let left = x / RGB * 2 * RGB + x % RGB;
-            let four = [upper[left], upper[left + RGB], lower[left], lower[left + RGB]];
-            *value = ((four.map(u16::from).iter().sum::<u16>() + 2) >> 2) as u8;
-        }
-    }
-    out
 }
 
 /// Both passes, rows first.
