@@ -124,14 +124,14 @@ def resized():
 
 
 def postprocessed():
-    """Logits and boxes of two images, their sizes (width, height), and what the detections over 0.94 are."""
+    """Logits and boxes of two images, their sizes (width, height), and what the detections over 0.97 are."""
     logits = 8 * seeded.values("image", (2, 12, 5), 1) - 4
     boxes = seeded.values("image", (2, 12, 4), 2)
     sizes = np.array([[640, 480], [75, 1001]])
     arrays = {"logits": logits, "boxes": boxes, "sizes": sizes}
     outputs = types.SimpleNamespace(logits=torch.from_numpy(logits), pred_boxes=torch.from_numpy(boxes))
     process = transformers.RTDetrImageProcessor().post_process_object_detection
-    found = process(outputs, threshold=0.94, target_sizes=[(height, width) for width, height in sizes.tolist()])
+    found = process(outputs, threshold=0.97, target_sizes=[(height, width) for width, height in sizes.tolist()])
     for index, image in enumerate(found):
         arrays |= {f"{index}.{key}": value.contiguous().numpy() for key, value in image.items()}
     return arrays

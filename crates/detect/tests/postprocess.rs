@@ -19,7 +19,7 @@ fn detections_are_those_of_transformers() {
     let output = Output { logits: file["logits"].clone(), boxes: file["boxes"].clone() };
     let sizes: Vec<(u32, u32)> =
         file["sizes"].to_vec2::<i64>().expect("i64").iter().map(|s| (s[0] as u32, s[1] as u32)).collect();
-    let found = postprocess(&output, &sizes, 0.94, &labels(5)).expect("finite");
+    let found = postprocess(&output, &sizes, 0.97, &labels(5)).expect("finite");
     for (index, found) in found.iter().enumerate() {
         let scores: Vec<f32> = file[&format!("{index}.scores")].to_vec1().expect("f32");
         let classes: Vec<i64> = file[&format!("{index}.labels")].to_vec1().expect("i64");
