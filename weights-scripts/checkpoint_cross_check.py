@@ -1,11 +1,12 @@
 """Proves on seeded weights that detrace and the real libraries give the same tensors and the same answers.
 
     python checkpoint_cross_check.py --detrace target/release/detrace --official PATH/TO/RT-DETR
-        [--paddle-python PYTHON --detection PATH/TO/PaddleDetection] [--only NAME …] [--keep FOLDER]
+        [--paddle-python PYTHON --detection PATH/TO/PaddleDetection] [--only NAME … | --all] [--keep FOLDER]
 
 For each model, checkpoints are written by torch (`torch.save`, zip and legacy, in the layouts of the official trainers), by
 transformers (`save_pretrained`) and by PaddleDetection (`paddle.save`), all from the same seeded values. Then
-- each is converted by `detrace convert` and in Python, and both are compared with the seeded values, bit for bit;
+- each is converted by `detrace convert` and in Python, and both are compared with the seeded values, bit for bit, so that
+  the three frameworks' checkpoints give the same tensors (but for the denoising embedding's last row, which Paddle lacks);
 - `detrace run` runs each, and its answers are compared with those of the framework that the checkpoint came from (1e-3 logits,
   1e-4 boxes; with discrete sampling, where rounding may tip over, 2 % of the queries may differ);
 - the frameworks' answers are compared with each other, which proves that a name means the same in both;
@@ -39,16 +40,16 @@ from checker import Checker
 from checkpoint_hf import HfHgNetwork
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Models, and their configurations in PaddleDetection.
-MODELS = {
-    "rtdetr_r18vd": "rtdetr/rtdetr_r18vd_6x_coco.yml",
-    "rtdetr_r50vd": "rtdetr/rtdetr_r50vd_6x_coco.yml",
-    "rtdetr_r101vd": "rtdetr/rtdetr_r101vd_6x_coco.yml",
-    "rtdetr_hgnetv2_l": "rtdetr/rtdetr_hgnetv2_l_6x_coco.yml",
-    "rtdetrv2_r18vd": "rtdetrv2/rtdetrv2_r18vd_120e_coco.yml",
-    "rtdetrv2_r18vd_dsp": "rtdetrv2/rtdetrv2_r18vd_dsp_3x_coco.yml",
-    "rtdetrv2_hgnetv2_l": None,  # PaddleDetection has none
-}
+# What runs by default: both backbones, both versions, both kinds of sampling.
+MODELS = ["rtdetr_r18vd", "rtdetr_r50vd", "rtdetr_hgnetv2_l", "rtdetrv2_r18vd", "rtdetrv2_r18vd_dsp", "rtdetrv2_hgnetv2_l"]
+ZOO = sorted(path.stem for path in (ROOT / "models").glob("*.yaml"))
+
+
+def paddle_config(detection, name):
+    """PaddleDetection's configuration of a model, below its checkout; None where it has none (HGNetv2 of v2)."""
+    pattern = re.compile(rf"{name}_\d+[xe]_coco\.yml")
+    found = [path for path in pathlib.Path(detection).glob("configs/rtdetr*/*.yml") if pattern.fullmatch(path.name)]
+    return found[0].relative_to(detection) if found else None
 
 
 class Detrace:
@@ -174,11 +175,12 @@ def check(name, options, checker, folder):
     checker.say("the official code loads what Rust writes", ", ".join(lost[:4]))
 
     # PaddleDetection
-    if options.paddle_python and MODELS[name]:
+    config = paddle_config(options.detection, name) if options.paddle_python else None
+    if config:
         given = folder / "given.safetensors"
         save_file(expected | {"image": image}, given)
         script = [options.paddle_python, ROOT / "weights-scripts" / "checkpoint_paddle.py", options.detection]
-        command = [*script, f"configs/{MODELS[name]}", given, folder / "paddle"]
+        command = [*script, config, given, folder / "paddle"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             checker.say("PaddleDetection", done.stderr.strip()[-300:])
@@ -205,7 +207,8 @@ def main():
     parser.add_argument("--official", required=True)
     parser.add_argument("--paddle-python")
     parser.add_argument("--detection")
-    parser.add_argument("--only", nargs="*", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=ZOO, default=MODELS, help="other models of the zoo")
+    parser.add_argument("--all", dest="only", action="store_const", const=ZOO, help="every model of the zoo")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", help="where the files stay; a temporary folder without it")
     options = parser.parse_args()
