@@ -49,7 +49,7 @@ fn shape_of(shape: &str, id: i64) -> String {
 }
 
 fn error(shape: &str, ops: &[String]) -> String {
-    import::read("bad.json", program(shape, ops).as_bytes(), None).expect_err("contradicts itself").to_string()
+    import::read("bad.json", program(shape, ops).into_bytes(), None).expect_err("contradicts itself").to_string()
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn mutated_programs_are_refused_or_counted() {
                 _ => bytes[at] = random.below(256) as u8,
             }
         }
-        match import::read(name, &bytes, None) {
+        match import::read(name, bytes.clone(), None) {
             Err(_) => refused += 1,
             Ok(trace) => {
                 trace.check().unwrap_or_else(|error| panic!("round {round} {name}: {error}"));
@@ -170,7 +170,7 @@ fn cut_programs_are_refused() {
         let bytes = fixture(name);
         for part in 0..32 {
             let cut = &bytes[..bytes.len() * part / 32];
-            assert!(import::read(name, cut, None).is_err(), "{name}: {} of {} bytes", cut.len(), bytes.len());
+            assert!(import::read(name, cut.to_vec(), None).is_err(), "{name}: {} of {} bytes", cut.len(), bytes.len());
         }
     }
 }
