@@ -6,7 +6,7 @@ use detrace_flops::Trace;
 
 use crate::args::FlopsArgs;
 use crate::trace::{DEFAULT_INPUT, Input, check, parse_shape, trace};
-use crate::{blob, load};
+use crate::{blob, files, load};
 
 /// `detrace flops`.
 pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
@@ -23,7 +23,9 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         let config = detrace_config::zoo::get(&trace.meta.model).and_then(Result::ok);
         return Ok((trace, config));
     }
-    let config = load(args.model.as_deref().context("a model is needed")?)?;
+    let model = args.model.as_deref().context("a model is needed")?;
+    // An image is prepared as the model's files say.
+    let config = if args.blob.is_some() { files(model)?.config } else { load(model)? };
     let shape = args.input.as_deref().map(parse_shape).transpose()?;
     let input = match &args.blob {
         Some(path) => {
