@@ -1,5 +1,7 @@
 //! Finds objects in an image with a model's folder: `cargo run --release --example detect -- MODEL_DIR IMAGE`.
 
+#![allow(clippy::print_stdout)]
+
 use detrace::detect::{Detector, open_image};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
