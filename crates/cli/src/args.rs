@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::bench::BenchArgs;
 use crate::compare::CompareArgs;
 use crate::convert::ConvertArgs;
+use crate::detect::DetectArgs;
 use crate::run::RunArgs;
 use crate::show::ShowArgs;
 use crate::statics::StaticArgs;
@@ -45,6 +46,23 @@ pub(crate) enum Command {
 
 The metadata of OUT say what it was made from: format, names, SHA-256, model.")]
     Convert(ConvertArgs),
+    /// Find objects in images: boxes, classes and scores, shown and drawn
+    #[command(after_help = "Examples:
+  detrace detect rtdetr_r50vd --weights r50.pdparams photo.jpg
+  detrace detect rtdetr_r50vd --weights r50.safetensors photos/ --draw drawn/ --batch 4
+  detrace detect PP-DocLayout_plus-L/ page.png --threshold 0.3 --format json --output page.json
+  detrace detect rtdetr_r50vd --weights r50.pth val2017/ --threshold 0 --format coco --output results.json
+
+MODEL can also be a folder that holds a configuration and a checkpoint, as the Hugging Face hub has them. A
+preprocessor_config.json beside config.json is obeyed. Images are turned as their EXIF says and stretched to the model's size;
+boxes are in pixels of the upright image and not clipped to it.
+
+An image that cannot be read is reported and does not stop the others; the results of those are written, those that failed are
+listed in the JSON, and the exit code is 2.
+
+With --format coco an image_id is the file's name without its ending, as a number if it is one. A category_id is COCO's (1 to 90)
+if the classes are COCO's, else the class's number, from 0.")]
+    Detect(Box<DetectArgs>),
     /// Run a model on a tensor and write what it gives, to be compared with another framework
     #[command(after_help = "Examples:
   detrace run rtdetr_r50vd --weights r50.pdparams --input image.safetensors --output out.safetensors

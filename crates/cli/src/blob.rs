@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use detrace_config::Config;
-use image::imageops::FilterType;
+use detrace_detect::{Preprocessor, open_image};
 
 use crate::tensors::{four_dims, read_image};
 
@@ -19,7 +19,7 @@ pub(crate) fn read(path: &Path, config: &Config, size: Option<(usize, usize)>) -
     let tensor = match extension.as_str() {
         "npy" => npy(path).with_context(named)?,
         "safetensors" => read_image(path, true)?,
-        _ => return picture(path, config, size).with_context(named),
+        _ => return picture(path, config, size),
     };
     if let Some((height, width)) = size
         && tensor.dims()[2..] != [height, width]
@@ -48,19 +48,9 @@ fn npy(path: &Path) -> Result<Tensor> {
 }
 
 fn picture(path: &Path, config: &Config, size: Option<(usize, usize)>) -> Result<Tensor> {
-    let mut reader = image::ImageReader::open(path)?.with_guessed_format()?;
-    if reader.format().is_none() {
-        bail!("it is no image (PNG, JPEG), no .npy and no .safetensors");
+    let mut preprocess = config.preprocess.clone();
+    if let Some((height, width)) = size {
+        preprocess.size = [height, width];
     }
-    reader.limits(image::Limits::default());
-    let (height, width) = size.unwrap_or((config.preprocess.size[0], config.preprocess.size[1]));
-    let rgb = reader.decode()?.to_rgb8();
-    let rgb = image::imageops::resize(&rgb, u32::try_from(width)?, u32::try_from(height)?, FilterType::Triangle);
-    let pixels = rgb.as_raw();
-    let mut values = Vec::with_capacity(pixels.len());
-    for channel in 0..3 {
-        let (mean, std) = (config.preprocess.mean[channel] as f32, config.preprocess.std[channel] as f32);
-        values.extend(pixels.iter().skip(channel).step_by(3).map(|&value| (f32::from(value) / 255.0 - mean) / std));
-    }
-    Ok(Tensor::from_vec(values, (1, 3, height, width), &Device::Cpu)?)
+    Ok(Preprocessor::new(&preprocess).tensor(&[open_image(path)?], &Device::Cpu)?)
 }

@@ -6,7 +6,7 @@ use detrace_flops::Trace;
 
 use crate::args::FlopsArgs;
 use crate::trace::{DEFAULT_INPUT, Input, check, parse_shape, trace};
-use crate::{blob, graph, load};
+use crate::{blob, files, graph, load};
 
 /// `detrace flops`.
 pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
@@ -30,7 +30,8 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
     if let Some(trace) = graph::open(model, args.input.as_deref(), &args.show, &unfit)? {
         return Ok((trace, None));
     }
-    let config = load(model)?;
+    // An image is prepared as the model's files say.
+    let config = if args.blob.is_some() { files(model)?.config } else { load(model)? };
     let shape = args.input.as_deref().map(parse_shape).transpose()?;
     let input = match &args.blob {
         Some(path) => {

@@ -6,6 +6,7 @@ mod blob;
 mod compare;
 mod convert;
 mod custom;
+mod detect;
 mod flops;
 mod graph;
 mod guess;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use detrace_config::{Config, Loaded};
+use detrace_detect::ModelFiles;
 
 /// Ours, candle's and the Paddle whose rules are mirrored.
 pub(crate) const VERSIONS: detrace_report::Versions =
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
         args::Command::Models(args) => models::run(&args),
         args::Command::Flops(args) => flops::run(&args),
         args::Command::Convert(args) => convert::run(&args),
+        args::Command::Detect(args) => detect::run(&args),
         args::Command::Run(args) => run::run(&args),
         args::Command::Static(args) => statics::run(&args),
         args::Command::Bench(args) => bench::run(&args),
@@ -81,6 +84,16 @@ pub(crate) fn load(model: &str) -> Result<Config> {
     Ok(config)
 }
 
+/// Reads a model's configuration with the preprocessing beside it, and finds its checkpoint: a name of the zoo, a file or a
+/// folder.
+pub(crate) fn files(model: &str) -> Result<ModelFiles> {
+    let files = ModelFiles::open(model)?;
+    for warning in &files.warnings {
+        warn(warning);
+    }
+    Ok(files)
+}
+
 /// Writes to a file, whole or not at all, or to standard output.
 pub(crate) fn emit(text: &str, output: Option<&Path>) -> Result<()> {
     let Some(path) = output else {
@@ -88,9 +101,14 @@ pub(crate) fn emit(text: &str, output: Option<&Path>) -> Result<()> {
         stdout.write_all(text.as_bytes())?;
         return Ok(stdout.flush()?);
     };
+    write_whole(text.as_bytes(), path)
+}
+
+/// Writes a file, whole or not at all.
+pub(crate) fn write_whole(bytes: &[u8], path: &Path) -> Result<()> {
     let write = || -> Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.persist(path)?;
         Ok(())
     };

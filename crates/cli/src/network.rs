@@ -5,11 +5,12 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 use candle_core::Device;
 use detrace_config::{Config, Needed};
+use detrace_detect::ModelFiles;
 use detrace_rtdetr::RtDetr;
 use detrace_weights::{Checkpoint, Report, Weights, WeightsError};
 
 use crate::args::Structure;
-use crate::{load, report, warn};
+use crate::{files, load, report, warn};
 
 /// Which network, and how it is built.
 #[derive(Debug, clap::Args)]
@@ -33,9 +34,21 @@ pub(crate) struct NetworkArgs {
 impl NetworkArgs {
     /// The configuration, with its reader's warnings shown.
     pub(crate) fn config(&self) -> Result<Config> {
-        let mut config = load(&self.model)?;
-        if let Some(classes) = self.classes {
+        self.with_classes(load(&self.model)?)
+    }
+
+    /// The configuration with the preprocessing beside it, and the checkpoint if the model is a folder.
+    pub(crate) fn files(&self) -> Result<ModelFiles> {
+        let files = files(&self.model)?;
+        Ok(ModelFiles { config: self.with_classes(files.config)?, ..files })
+    }
+
+    fn with_classes(&self, mut config: Config) -> Result<Config> {
+        if let Some(classes) = self.classes
+            && classes != config.classes
+        {
             config.classes = classes;
+            config.labels.clear();
             config.check()?;
         }
         Ok(config)

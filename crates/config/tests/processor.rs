@@ -28,15 +28,18 @@ fn the_file_is_obeyed() {
         "do_resize": true, "format": "coco_detection", "image_mean": [0.485, 0.456, 0.406],
         "image_processor_type": "RTDetrImageProcessor", "image_std": [0.229, 0.224, 0.225], "pad_size": null,
         "resample": 2, "rescale_factor": 0.00392156862745098, "size": {"height": 640, "width": 640}}"#;
-    assert_eq!(read(saved), Ok((Preprocess::default(), Vec::new())));
-    assert_eq!(read("{}"), Ok((Preprocess::default(), Vec::new())), "the defaults of RTDetrImageProcessor");
+    let defaults = Preprocess { resize: Resize::TorchvisionBilinear, ..Preprocess::default() };
+    assert_eq!(read(saved), Ok((defaults.clone(), Vec::new())));
+    assert_eq!(read("{}"), Ok((defaults.clone(), Vec::new())), "the defaults of RTDetrImageProcessor");
 
     let (layout, _) = read(r#"{"size": {"height": 800, "width": 800}, "resample": 3}"#).expect("a layout model");
-    let expected = Preprocess { size: [800, 800], resize: Resize::PilBicubic, ..Preprocess::default() };
+    let expected = Preprocess { size: [800, 800], resize: Resize::TorchvisionBicubic, ..Preprocess::default() };
     assert_eq!(layout, expected);
 
     let (fast, _) = read(r#"{"image_processor_type": "RTDetrImageProcessorFast"}"#).expect("the fast one");
-    assert_eq!(fast.resize, Resize::TorchvisionBilinear);
+    assert_eq!(fast, defaults);
+    let (pil, _) = read(r#"{"image_processor_type": "RTDetrImageProcessorPil"}"#).expect("Pillow's");
+    assert_eq!(pil.resize, Resize::PilBilinear);
 
     let (normalized, _) = read(r#"{"do_normalize": true, "image_std": 0.5, "do_rescale": false}"#).expect("normalized");
     assert_eq!((normalized.mean, normalized.std, normalized.scale), ([0.485, 0.456, 0.406], [0.5; 3], 1.0));

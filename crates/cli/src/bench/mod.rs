@@ -195,7 +195,7 @@ impl BenchArgs {
 }
 
 /// A bar that is drawn between forward passes only, where a person watches.
-fn bar(length: usize) -> ProgressBar {
+pub(crate) fn bar(length: usize) -> ProgressBar {
     if !watched() {
         return ProgressBar::hidden();
     }

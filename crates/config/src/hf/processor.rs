@@ -1,7 +1,8 @@
 //! Hugging Face's `preprocessor_config.json`: what is done to an image before the network sees it.
 //!
-//! Absent keys take the defaults of `RTDetrImageProcessor` (transformers 5.23). The network gets images of one size, so
-//! a setting that keeps the aspect ratio, crops or pads is refused by name.
+//! Absent keys take the defaults of `RTDetrImageProcessor` (transformers 5.23), which resizes with torchvision, as
+//! `RTDetrImageProcessorFast` did before; `RTDetrImageProcessorPil` does it with Pillow. In version 4 the plain name was
+//! Pillow's. The network gets images of one size, so a setting that keeps the aspect ratio, crops or pads is refused by name.
 
 use std::rc::Rc;
 
@@ -47,8 +48,8 @@ pub(crate) fn read(
     let top = Section::new("", Place { file: file.clone(), line: 1 }, top);
     top.ignore(IGNORED);
     let fast = match top.text("image_processor_type")?.or(top.text("feature_extractor_type")?) {
-        None | Some("RTDetrImageProcessor" | "RTDetrImageProcessorPil") => false,
-        Some("RTDetrImageProcessorFast") => true,
+        Some("RTDetrImageProcessorPil") => false,
+        None | Some("RTDetrImageProcessor" | "RTDetrImageProcessorFast") => true,
         Some(other) => {
             let fault = format_args!("{other} is not built; RTDetrImageProcessor is");
             return Err(top.fault("image_processor_type", fault));
