@@ -31,7 +31,14 @@ fn figures_fit_together() {
     order.sort_by(f64::total_cmp);
     assert_eq!([forward("min"), forward("median"), forward("max")], [order[0], order[1], order[2]]);
     assert!((forward("p90") - (order[1] + 0.8 * (order[2] - order[1]))).abs() < 1e-9);
-    assert!((number(&report["images_per_second"]) - 2.0 / order[1]).abs() < 1e-6);
+    let summary = |stage: &str, key: &str| number(&report[stage][key]);
+    for stage in ["pre", "post"] {
+        let (least, most) = (summary(stage, "min"), summary(stage, "max"));
+        assert!(0.0 < least && least <= most && most < order[0], "{stage}: {least} to {most} s");
+    }
+    let mean = ["pre", "forward", "post"].map(|stage| summary(stage, "mean")).iter().sum::<f64>();
+    assert!((summary("total", "mean") - mean).abs() < 1e-9);
+    assert!((number(&report["images_per_second"]) - 2.0 / summary("total", "median")).abs() < 1e-9);
     assert!(number(&report["load"]) > 0.0 && number(&report["first"]) > 0.0);
     // 20 million parameters of 4 bytes are 77 MiB, and they are loaded before anything runs.
     let (load, peak) = (number(&report["rss_load"]), number(&report["rss_peak"]));
@@ -91,7 +98,13 @@ fn the_table_says_what_was_timed() {
     seeded(&weights, &needed("rtdetr_r18vd", 80), 1);
     let fast = ["--warmup", "1", "--iters", "2"];
     let table = done(&[&SMALL[..], &fast, &["--weights", &weights, "--structure", "train"]].concat());
-    for part in ["rtdetr_r18vd (train), input 1x3x256x320, cpu f32", "w.safetensors", "p99", "1 to warm up, 2 timed"] {
+    for part in [
+        "rtdetr_r18vd (train), input 1x3x256x320, cpu f32",
+        "w.safetensors",
+        "p99",
+        "1 to warm up, 2 timed",
+        "post-processing",
+    ] {
         assert!(table.contains(part), "{part}: {table}");
     }
     assert!(!table.contains("seeded") && !table.contains("#glue"), "{table}");

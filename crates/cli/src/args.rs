@@ -86,8 +86,8 @@ content [N, queries, C]; reference [N, queries, 4], boxes before the sigmoid.")]
   detrace bench rtdetr_hgnetv2_l --batch 4 --detail
   detrace bench rtdetr_r18vd --structure train --input 1x3x480x640
 
-One forward pass is timed apart, --warmup more are not, --iters are: the forward pass alone, without reading or resizing
-images. A recorder listens to the timed ones with --detail. docs/bench.md has the whole protocol.")]
+The first pass is reported apart, --warmup more are not, --iters are: pre-processing (images are decoded already), the
+forward pass and post-processing, each by itself. docs/bench.md has the whole protocol.")]
     Bench(Box<BenchArgs>),
     /// Compare what ran with a plan, a graph file or a saved trace, operation by operation
     #[command(after_help = "Examples:

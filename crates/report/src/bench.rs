@@ -40,10 +40,18 @@ pub struct Bench {
     pub first: f64,
     /// The timed forward passes, in order.
     pub times: Vec<f64>,
-    /// `times`, summarised.
+    /// Pre-processing: from decoded images to the image batch.
+    pub pre: Summary,
+    /// The forward passes, `times`.
     pub forward: Summary,
-    /// Images a second at the median.
+    /// Post-processing: from logits and boxes to detections.
+    pub post: Summary,
+    /// All three.
+    pub total: Summary,
+    /// Images a second at the median of `total`.
     pub images_per_second: f64,
+    /// Width and height of the images before pre-processing.
+    pub photo: [u32; 2],
     /// Resident memory when the network was ready; none where the system does not tell.
     pub rss_load: Option<f64>,
     /// Largest resident memory of the process; none where the system does not tell.
@@ -136,12 +144,20 @@ impl Display for Bench {
             writeln!(out, "layers and glue: {} ms, {:.1}% of the median forward pass", ms(sum), 100.0 * share)?;
         }
         let mut times = table(&["ms", "min", "mean", "median", "p90", "p99", "max", "images/s"], 1);
-        let Summary { min, mean, median, p90, p99, max } = self.forward;
-        let mut row = vec!["forward".to_owned()];
-        row.extend([min, mean, median, p90, p99, max].map(ms));
-        row.push(format!("{:.2}", self.images_per_second));
-        times.add_row(row);
-        writeln!(out, "{times}")?;
+        let stages = [
+            ("pre-processing", self.pre),
+            ("forward", self.forward),
+            ("post-processing", self.post),
+            ("all", self.total),
+        ];
+        for (name, Summary { min, mean, median, p90, p99, max }) in stages {
+            let mut row = vec![name.to_owned()];
+            row.extend([min, mean, median, p90, p99, max].map(ms));
+            row.push(format!("{:.2}", self.batch as f64 / median));
+            times.add_row(row);
+        }
+        let [width, height] = self.photo;
+        writeln!(out, "{times}\npre-processing takes images of {width}x{height} pixels, decoded")?;
         let (load, first) = (ms(self.load), ms(self.first));
         let (warmup, iters) = (self.warmup, self.iters);
         writeln!(out, "load {load} ms, first forward {first} ms; {warmup} to warm up, {iters} timed")?;

@@ -2,6 +2,7 @@
 
 mod layers;
 mod machine;
+mod passes;
 mod summary;
 mod threads;
 
@@ -10,19 +11,19 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use clap::ValueEnum;
 use detrace_config::Config;
-use detrace_nn::Recorder;
 use detrace_report::{Bench, by_x};
 use detrace_rtdetr::RtDetr;
-use detrace_weights::{Seeded, seeded_image};
+use detrace_weights::Seeded;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::network::NetworkArgs;
 use crate::trace::{check, parse_shape};
 use crate::{VERSIONS, emit, warn, watched, writable};
-use layers::Layers;
+use passes::{PHOTO, Passes, Pipeline};
+use summary::summary;
 
 /// Seed of the image, and of the weights where no checkpoint is given.
 const SEED: u64 = 0;
@@ -34,10 +35,10 @@ pub(crate) struct BenchArgs {
     /// The checkpoint: .safetensors, .pth (official code) or .pdparams (Paddle) [default: weights from a seed]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Forward passes between the first and the timed ones
+    /// Passes between the first and the timed ones
     #[arg(long, value_name = "N", default_value_t = 3)]
     warmup: usize,
-    /// Timed forward passes
+    /// Timed passes
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     iters: u32,
     /// Threads of every pool [default: RAYON_NUM_THREADS, or physical cores]
@@ -89,9 +90,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let network = args.load(&config, &device)?;
     let load = started.elapsed().as_secs_f64();
     let rss_load = machine::resident();
-    let image = seeded_image(&input, SEED, &device)?;
-    let Times { first, times, layers } = args.time(&network, &image)?;
-    let forward = summary::summary(&times)?;
+    let pipeline = Pipeline::new(&network, input, &device);
+    let Passes { first, pre, forward: times, post, layers } = args.time(&pipeline)?;
+    let forward = summary(&times)?;
+    let total = pre.iter().zip(&times).zip(&post).map(|((pre, forward), post)| pre + forward + post);
+    let total = summary(&total.collect::<Vec<f64>>())?;
     let bench = Bench {
         schema: detrace_flops::SCHEMA,
         model: config.name.clone(),
@@ -107,10 +110,14 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         iters: times.len(),
         load,
         first,
-        images_per_second: input[0] as f64 / forward.median,
+        images_per_second: input[0] as f64 / total.median,
         layers: layers.map(|layers| layers.medians(forward.median)).transpose()?,
         times,
+        pre: summary(&pre)?,
         forward,
+        post: summary(&post)?,
+        total,
+        photo: PHOTO,
         rss_load,
         rss_peak: machine::peak_resident(),
         machine: machine::machine(),
@@ -122,13 +129,6 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     };
     emit(&text, args.output.as_deref())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Forward passes' times in seconds.
-struct Times {
-    first: f64,
-    times: Vec<f64>,
-    layers: Option<Layers>,
 }
 
 impl BenchArgs {
@@ -158,39 +158,27 @@ impl BenchArgs {
         }
     }
 
-    /// The first forward pass, those that warm up, those that are timed. With `--detail` a recorder listens to the timed.
-    fn time(&self, network: &RtDetr, image: &Tensor) -> Result<Times> {
+    /// The first pass, those that warm up, those that are timed.
+    fn time(&self, pipeline: &Pipeline) -> Result<Passes> {
         let iters = usize::try_from(self.iters)?;
         let bar = bar(1 + self.warmup + iters);
-        let run = || -> Result<f64> {
-            let start = Instant::now();
-            network.forward(image)?;
-            let seconds = start.elapsed().as_secs_f64();
-            bar.inc(1);
-            Ok(seconds)
-        };
         bar.set_message("first");
-        let first = run()?;
+        let first = pipeline.pass(None)?.forward;
+        bar.inc(1);
         bar.set_message("warming up");
         for _ in 0..self.warmup {
-            run()?;
+            pipeline.pass(None)?;
+            bar.inc(1);
         }
         bar.set_message("timing");
-        let mut layers = self.detail.then(Layers::default);
-        let mut times = Vec::with_capacity(iters);
-        let recorder = Recorder::new();
+        let mut passes = Passes::new(first, self.detail);
         for _ in 0..iters {
-            times.push(match &mut layers {
-                None => run()?,
-                Some(layers) => {
-                    let seconds = recorder.record(run)?;
-                    layers.add(&recorder.take());
-                    seconds
-                }
-            });
+            let pass = pipeline.pass(passes.layers.as_mut())?;
+            passes.add(pass);
+            bar.inc(1);
         }
         bar.finish_and_clear();
-        Ok(Times { first, times, layers })
+        Ok(passes)
     }
 }
 
