@@ -85,8 +85,8 @@ fn refuse(call: &Call) -> Result<()> {
             "control flow is not supported; export with a fixed input size, or fold constants with onnxsim"
         }
         "NonZero" | "Unique" | "Compress" | "NonMaxSuppression" => {
-            "the size of its output depends on data, so that no shape after it is known; export the model without \
-             post-processing"
+            "the size of its output depends on data, so that no shape after it is known; export for opset 11 or later, \
+             without post-processing"
         }
         "QuantizeLinear"
         | "DequantizeLinear"

@@ -1,5 +1,7 @@
 //! Operations that stand for several: ONNX Runtime's, and functions of the model itself.
 
+use detrace_flops::{CustomOps, conventions, count};
+
 use super::*;
 use crate::import::ir::{Node, Prim, Unary};
 
@@ -79,4 +81,18 @@ fn functions_are_written_out() {
     assert_eq!(graph.nodes[3].name, "the Act/the Softmax");
     assert_eq!(graph.nodes[2].inputs, [graph.find("m")]);
     assert_eq!(graph.nodes[1].inputs, [graph.find("m/t")]);
+}
+
+/// The products of an attention in one operation: of 128 tokens with a weight 16×48, then of 2 heads of 8 twice.
+#[test]
+fn fused_attention_has_the_work_of_its_parts() {
+    let tokens = node("Reshape", &["x", "shape"], &["t"], vec![]);
+    let attention = microsoft("Attention", &["t", "m", "b"], &["y"], vec![int("num_heads", 2)]);
+    let stored = vec![numbers("shape", &[1, 128, 16]), weight("m", &[16, 48]), weight("b", &[48])];
+    let bytes = model(17, vec![tokens, attention], stored).encode_to_vec();
+    let trace = crate::import::read("m.onnx", bytes, None).expect("is a graph");
+    let count = count(&trace, &conventions::FULL, &CustomOps::new()).expect("counts");
+    assert_eq!(count.macs, 128 * 16 * 48 + 2 * (2 * 128 * 128 * 8));
+    let program: Vec<&str> = trace.ops.iter().filter_map(|op| Some(op.program.as_ref()?.op.as_str())).collect();
+    assert_eq!(program, ["Attention"]);
 }
