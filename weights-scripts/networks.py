@@ -75,26 +75,35 @@ def hf_model(spec, backbone, decoder_layers):
     return transformers.RTDetrV2ForObjectDetection(config).eval()
 
 
+def hf_random(spec):
+    """The model of transformers for a ResNet-vd variant, as transformers initialises it; in eval mode.
+
+    transformers runs every layer that it builds. Where inference stops early (r50vd_m: six layers trained, three run) only
+    those that run are built.
+    """
+    import transformers
+
+    if spec.depth is None:
+        raise zoo.ZooError(f"{spec.name}: transformers has no HGNetv2; use the official code")
+    layers, bottleneck = zoo.RESNETS[spec.depth]
+    backbone = transformers.RTDetrResNetConfig(
+        depths=layers,
+        hidden_sizes=[64 * 2**i * (4 if bottleneck else 1) for i in range(4)],
+        layer_type="bottleneck" if bottleneck else "basic",
+        out_indices=[2, 3, 4],
+    )
+    return hf_model(spec, backbone, spec.layers_run)
+
+
 class HfNetwork:
     """RT-DETR from `transformers`."""
 
     def __init__(self, spec, seed):
         import transformers
 
-        if spec.depth is None:
-            raise zoo.ZooError(f"{spec.name}: transformers has no HGNetv2; use the official code")
         self.source = f"transformers {transformers.__version__}"
         self.spec = spec
-        layers, bottleneck = zoo.RESNETS[spec.depth]
-        backbone = transformers.RTDetrResNetConfig(
-            depths=layers,
-            hidden_sizes=[64 * 2**i * (4 if bottleneck else 1) for i in range(4)],
-            layer_type="bottleneck" if bottleneck else "basic",
-            out_indices=[2, 3, 4],
-        )
-        # transformers runs every layer that it builds. Where inference stops early (r50vd_m: six layers trained, three
-        # run) only those that run are built and get weights.
-        self.model = hf_model(spec, backbone, spec.layers_run)
+        self.model = hf_random(spec)
         self.load(seed)
 
     def load(self, seed):
