@@ -127,14 +127,22 @@ impl Random {
     }
 }
 
+/// One of each format and exporter.
+const FILES: [&str; 4] = [
+    "rtdetr_r18vd_deploy.pdmodel",
+    "rtdetr_r18vd.pir.json",
+    "rtdetr_r18vd.torch.onnx",
+    "rtdetr_r18vd.paddle2onnx.onnx",
+];
+
 /// Numbers of real programs changed: every result is an error or can be counted by every convention.
 #[test]
 fn mutated_programs_are_refused_or_counted() {
     let mut random = Random(11);
-    let files = ["rtdetr_r18vd_deploy.pdmodel", "rtdetr_r18vd.pir.json"].map(|name| (name, fixture(name)));
+    let files = FILES.map(|name| (name, fixture(name)));
     let (mut refused, mut counted) = (0, 0);
     for round in 0..600 {
-        let (name, bytes) = &files[round % 2];
+        let (name, bytes) = &files[round % files.len()];
         let mut bytes = bytes.clone();
         for _ in 0..=random.below(3) {
             let at = random.below(bytes.len());
@@ -166,7 +174,7 @@ fn mutated_programs_are_refused_or_counted() {
 
 #[test]
 fn cut_programs_are_refused() {
-    for name in ["rtdetr_r18vd_deploy.pdmodel", "rtdetr_r18vd.pir.json"] {
+    for name in FILES {
         let bytes = fixture(name);
         for part in 0..32 {
             let cut = &bytes[..bytes.len() * part / 32];

@@ -1,6 +1,6 @@
 //! Operations that stand for several: ONNX Runtime's, and functions of the model itself.
 
-use detrace_flops::{CustomOps, conventions, count};
+use detrace_flops::{CustomOps, Kind, conventions, count};
 
 use super::*;
 use crate::import::ir::{Node, Prim, Unary};
@@ -95,4 +95,14 @@ fn fused_attention_has_the_work_of_its_parts() {
     assert_eq!(count.macs, 128 * 16 * 48 + 2 * (2 * 128 * 128 * 8));
     let program: Vec<&str> = trace.ops.iter().filter_map(|op| Some(op.program.as_ref()?.op.as_str())).collect();
     assert_eq!(program, ["Attention"]);
+}
+
+/// With `transBatchA` the first dimension, 1, is the matrices' rows, and 8 and 16 are the batch.
+#[test]
+fn fused_products_may_have_their_batch_behind() {
+    let product = microsoft("FusedMatMul", &["x", "w"], &["y"], vec![int("transBatchA", 1)]);
+    let bytes = model(17, vec![product], vec![weight("w", &[16, 6])]).encode_to_vec();
+    let trace = crate::import::read("m.onnx", bytes, None).expect("is a graph");
+    let product = trace.ops.iter().find(|op| op.kind == Kind::Linear).expect("is there");
+    assert_eq!(product.output, [8, 16, 1, 6]);
 }

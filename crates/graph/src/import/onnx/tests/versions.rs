@@ -1,7 +1,7 @@
 //! What differs between versions of an operation or an exporter, and is the same graph.
 
 use super::*;
-use crate::import::ir::{Padding, Pool, Prim};
+use crate::import::ir::{DType, Origin, Padding, Pool, Prim, Reduce, Unary};
 
 /// What was an attribute once and is an input now is the same graph.
 #[test]
@@ -133,10 +133,57 @@ fn names_say_the_module_where_the_exporter_does() {
 /// A tensor of the file may be called what a reader would call one of its own.
 #[test]
 fn names_of_the_file_come_first() {
-    let pool = node("Unsqueeze", &["x"], &["z"], vec![ints("axes", &[0])]);
+    let unsqueeze = node("Unsqueeze", &["x"], &["z"], vec![ints("axes", &[0])]);
     let other = node("Relu", &["z"], &["the Unsqueeze.axes"], vec![]);
     let last = node("Relu", &["the Unsqueeze.axes"], &["y"], vec![]);
-    let graph = read_model(&model(9, vec![pool, other, last], vec![])).expect("is a graph");
+    let graph = read_model(&model(9, vec![unsqueeze, other, last], vec![])).expect("is a graph");
     assert_eq!(ints_at(&graph, 0, 1), [0]);
-    assert_eq!(graph.nodes[2].inputs, [Some(graph.nodes[1].outputs[0])]);
+    let named = graph.nodes[2].inputs[0].expect("is given");
+    assert_eq!(graph.tensor(named).origin, Origin::Node);
+}
+
+/// What an attribute is where it is left out, and which input or side each is for.
+#[test]
+fn attributes_have_the_defaults_of_the_standard() {
+    let reduce = |op, keep_dims| Prim::Reduce { op, keep_dims, noop_if_empty: false };
+    let cases: Vec<(i64, NodeProto, Prim)> = vec![
+        (12, node("Softmax", &["x"], &["y"], vec![]), Prim::Softmax { axis: 1 }),
+        (13, node("Softmax", &["x"], &["y"], vec![]), Prim::Softmax { axis: -1 }),
+        (13, node("Gather", &["x", "x"], &["y"], vec![]), Prim::Gather { axis: 0 }),
+        (13, node("GatherElements", &["x", "x"], &["y"], vec![]), Prim::GatherElements { axis: 0 }),
+        (13, node("GatherND", &["x", "x"], &["y"], vec![]), Prim::GatherNd { batch_dims: 0 }),
+        (13, node("Flatten", &["x"], &["y"], vec![]), Prim::FlattenTo2d { axis: 1 }),
+        (13, node("Split", &["x"], &["y"], vec![]), Prim::Split { axis: 0 }),
+        (13, node("TopK", &["x", "x"], &["y"], vec![]), Prim::TopK { axis: -1 }),
+        (13, node("OneHot", &["x", "x", "x"], &["y"], vec![]), Prim::OneHot { axis: -1, dtype: DType::Float }),
+        (13, node("Transpose", &["x"], &["y"], vec![]), Prim::Transpose(None)),
+        (17, node("LayerNormalization", &["x", "x"], &["y"], vec![]), Prim::LayerNorm { axis: -1 }),
+        (13, node("ReduceMean", &["x"], &["y"], vec![]), reduce(Reduce::Mean, true)),
+        (13, node("ReduceMax", &["x"], &["y"], vec![int("keepdims", 0)]), reduce(Reduce::Max, false)),
+        (13, node("ArgMax", &["x"], &["y"], vec![]), reduce(Reduce::ArgMax, true)),
+        (13, node("Shape", &["x"], &["y"], vec![]), Prim::Shape { start: 0, end: None }),
+        (
+            15,
+            node("Shape", &["x"], &["y"], vec![int("start", 1), int("end", 3)]),
+            Prim::Shape { start: 1, end: Some(3) },
+        ),
+        (13, node("Reshape", &["x", "x"], &["y"], vec![]), Prim::Reshape { zero: false }),
+        (14, node("Reshape", &["x", "x"], &["y"], vec![int("allowzero", 1)]), Prim::Reshape { zero: true }),
+        (13, node("Gemm", &["x", "x"], &["y"], vec![]), Prim::Gemm { trans_a: false, trans_b: false }),
+        (13, node("Gemm", &["x", "x"], &["y"], vec![int("transA", 1)]), Prim::Gemm { trans_a: true, trans_b: false }),
+        (13, node("Gemm", &["x", "x"], &["y"], vec![int("transB", 1)]), Prim::Gemm { trans_a: false, trans_b: true }),
+        (13, node("ConstantOfShape", &["x"], &["y"], vec![]), Prim::Fill { dtype: DType::Float, value: 0.0 }),
+        (
+            13,
+            node("ConstantOfShape", &["x"], &["y"], vec![held("value", numbers("", &[7]))]),
+            Prim::Fill { dtype: DType::Int, value: 7.0 },
+        ),
+        (13, node("Cast", &["x"], &["y"], vec![int("to", 7)]), Prim::Unary(Unary::Cast(DType::Int))),
+        (13, node("Cast", &["x"], &["y"], vec![int("to", 9)]), Prim::Unary(Unary::Cast(DType::Bool))),
+        (15, node("CastLike", &["x", "x"], &["y"], vec![]), Prim::Unary(Unary::Cast(DType::Float))),
+    ];
+    for (opset, node, expected) in cases {
+        let graph = one(opset, node.clone(), vec![]);
+        assert_eq!(graph.nodes[0].prim, expected, "{node:?}");
+    }
 }
