@@ -1,7 +1,7 @@
 //! Rules given on the command line: `--custom-op 'layer_norm=5*out'`.
 
 use anyhow::{Context, Result, bail};
-use detrace_flops::{Convention, Count, CustomOps, Kind, Op, Rule, Trace, Verdict, conventions, numel};
+use detrace_flops::{Convention, Count, CustomOps, Kind, Op, Trace, Verdict, conventions, numel};
 use exmex::{Express, FlatEx};
 
 /// What an expression may read: elements of the first input, of the output, of all parameters, and the MACs under `full`.
@@ -37,10 +37,7 @@ pub(crate) fn parse(rules: &[String]) -> Result<CustomOps> {
 }
 
 fn evaluate(expression: &FlatEx<f64>, op: &Op) -> Result<u64, String> {
-    let macs = match (conventions::FULL.rule)(&op.kind) {
-        Rule::Count(formula) => formula(op).macs,
-        _ => 0,
-    };
+    let macs = conventions::full_work(op).map_or(0, |work| work.macs);
     let values: Vec<f64> = expression
         .var_names()
         .iter()

@@ -45,6 +45,7 @@ pub(crate) fn trace(config: &Config, input: Input, seed: u64, structure: Structu
     bar.say(format!("running {} on {}", config.name, by_x(image.dims())));
     let meta = Meta {
         model: config.name.clone(),
+        version: config.version.name().to_owned(),
         structure: structure.name().to_owned(),
         seed: Some(seed),
         detrace: VERSIONS.detrace.to_owned(),

@@ -41,6 +41,16 @@ pub enum Version {
     V2,
 }
 
+impl Version {
+    /// The name in files: `v1` or `v2`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Version::V1 => "v1",
+            Version::V2 => "v2",
+        }
+    }
+}
+
 /// Feature extractor. Feature levels are consecutive stages; level 0 of ResNet and HGNetv2 has stride 4.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]

@@ -3,7 +3,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Op, Param};
+use crate::{Kind, Op, Standing, View};
 
 /// Arithmetic of one call of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,19 @@ impl Work {
     /// `macs` multiply-accumulates and nothing else.
     pub const fn macs(macs: u64) -> Work {
         Work { macs, flops: 2 * macs }
+    }
+
+    /// Twice as much.
+    pub const fn twice(self) -> Work {
+        Work { macs: 2 * self.macs, flops: 2 * self.flops }
+    }
+
+    /// The number in that unit.
+    pub const fn of(self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Mac => self.macs,
+            Unit::Flop => self.flops,
+        }
     }
 
     /// `flops` operations of which none is a multiply-accumulate.
@@ -56,10 +69,12 @@ impl fmt::Display for Unit {
 }
 
 /// What a convention does with a kind of operation that it sees.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// Counts it by a formula.
-    Count(fn(&Op) -> Work),
+    /// Counts it.
+    Count(Work),
+    /// Counts it twice: the module's hook and the patched function that the module calls both do.
+    Twice(Work),
     /// Declares it to be worth nothing.
     Zero,
     /// Leaves it out without a word.
@@ -72,7 +87,7 @@ pub enum Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Counted by a formula.
+    /// Counted.
     Counted,
     /// Declared zero.
     Zero,
@@ -107,16 +122,30 @@ pub struct Convention {
     /// The tool and version whose rules these are.
     pub mirrors: &'static str,
     /// Whether the tool sees an operation at all.
-    pub sees: fn(&Op) -> bool,
+    pub sees: fn(&Op, &View<'_>) -> bool,
     /// What it does with what it sees.
-    pub rule: fn(&Kind) -> Rule,
+    pub rule: fn(&Op, &View<'_>) -> Rule,
+    /// Whether it is a tool for PyTorch, which counts what a [`Framework`](crate::Framework) does and owns, or counts what
+    /// the trace holds.
+    pub of_torch: bool,
     /// Whether it counts a graph file's operations one by one, rather than what they are parts of. It makes a difference
     /// only to traces that were read from a graph file.
     pub of_programs: bool,
     /// Which parameter tensors are parameters to it.
-    pub is_param: fn(&Param) -> bool,
+    pub is_param: fn(Standing) -> bool,
     /// Whether its parameter total is over called, visible operations only, or over all that the model owns.
     pub params_of_called_only: bool,
+    /// What it adds to its parameter total over and above that, by a mistake of its own.
+    pub params_besides: fn(&View<'_>) -> Vec<Besides>,
+}
+
+/// Parameters that a tool counts again or loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Besides {
+    /// Which ones, and why.
+    pub what: &'static str,
+    /// How many; negative where they are lost.
+    pub params: i64,
 }
 
 impl Convention {

@@ -2,7 +2,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::{Convention, CustomOps, Kind, Meta, Op, Param, Rule, Shape, Trace, Unit, Verdict, Work};
+use crate::op::owner;
+use crate::{Convention, CustomOps, Framework, Kind, Meta, Op, Param, Rule, Shape, Trace, Unit, Verdict, View, Work};
 
 /// A trace under a convention.
 #[derive(Clone, Debug)]
@@ -11,6 +12,8 @@ pub struct Count {
     pub convention: &'static str,
     /// The tool whose rules it mirrors.
     pub mirrors: &'static str,
+    /// Whose modules it looked at, if it is a tool for PyTorch.
+    pub framework: Option<Framework>,
     /// What `total` is a number of.
     pub unit: Unit,
     /// The tool's total.
@@ -105,15 +108,20 @@ impl CountError {
 }
 
 /// Applies a convention, with the user's own rules, to a trace that was made by a forward pass or passed
-/// [`Trace::check`].
+/// [`Trace::check`], as the official code would have made it.
 pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps) -> Result<Count, CountError> {
+    count_as(&View::new(trace, Framework::default()), convention, custom)
+}
+
+/// The same for a trace as a framework would have made it.
+pub fn count_as(view: &View<'_>, convention: &'static Convention, custom: &CustomOps) -> Result<Count, CountError> {
+    let trace = view.trace();
     let mut rows: Vec<Row> = Vec::new();
     let mut index: HashMap<&str, usize> = HashMap::new();
-    let of_program = convention.of_programs && trace.ops.iter().any(|op| op.program.is_some());
-    let passed_over = |op: &Op| if of_program { op.program.is_none() } else { op.is_part() };
-    for op in trace.ops.iter().filter(|op| !passed_over(op)) {
-        let (verdict, units, work) =
-            judge(op, convention, custom).map_err(|fault| CountError::new(&op.path, convention, fault))?;
+    for op in seen_ops(view, convention) {
+        let (verdict, work) =
+            judge(op, view, convention, custom).map_err(|fault| CountError::new(&op.path, convention, fault))?;
+        let is_param = |param: &&Param| (convention.is_param)(view.standing(op.owner(), param.role));
         let at = *index.entry(&op.path).or_insert_with(|| {
             rows.push(Row {
                 path: op.path.clone(),
@@ -122,7 +130,7 @@ pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps)
                 calls: 0,
                 input: Shape::new(),
                 output: Shape::new(),
-                params: op.params.iter().filter(|param| (convention.is_param)(param)).map(Param::numel).sum(),
+                params: op.params.iter().filter(is_param).map(Param::numel).sum(),
                 count: 0,
                 macs: 0,
                 flops: 0,
@@ -136,7 +144,7 @@ pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps)
         row.calls += 1;
         row.input = op.input().to_vec();
         row.output = op.output.clone();
-        row.count = row.count.checked_add(units).ok_or_else(too_large)?;
+        row.count = row.count.checked_add(work.of(convention.unit)).ok_or_else(too_large)?;
         row.macs = row.macs.checked_add(work.macs).ok_or_else(too_large)?;
         row.flops = row.flops.checked_add(work.flops).ok_or_else(too_large)?;
         row.time_ns = row.time_ns.saturating_add(op.time_ns);
@@ -147,15 +155,12 @@ pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps)
         })
     };
     let (total, macs, flops) = (sum(|row| row.count)?, sum(|row| row.macs)?, sum(|row| row.flops)?);
-    let params = if convention.params_of_called_only || trace.params.is_empty() {
-        rows.iter().filter(|row| row.verdict != Verdict::Invisible).map(|row| row.params).sum()
-    } else {
-        trace.params.iter().filter(|param| (convention.is_param)(param)).map(Param::numel).sum()
-    };
-    let audit = audit(trace, convention, &rows);
+    let params = params(view, convention, &rows);
+    let audit = audit(view, convention, &rows);
     Ok(Count {
         convention: convention.name,
         mirrors: convention.mirrors,
+        framework: convention.of_torch.then_some(view.framework),
         unit: convention.unit,
         total,
         macs,
@@ -167,10 +172,43 @@ pub fn count(trace: &Trace, convention: &'static Convention, custom: &CustomOps)
     })
 }
 
-/// The verdict on one call, its count in the convention's unit, and its arithmetic.
-pub(crate) fn judge(op: &Op, convention: &Convention, custom: &CustomOps) -> Result<(Verdict, u64, Work), String> {
-    if !(convention.sees)(op) {
-        return Ok((Verdict::Invisible, 0, Work::default()));
+/// The operations that a convention looks at: of a program its parts or its wholes, never both; and what the framework
+/// does besides.
+pub(crate) fn seen_ops<'v>(view: &'v View<'_>, convention: &Convention) -> impl Iterator<Item = &'v Op> {
+    let trace = view.trace();
+    let of_program = convention.of_programs && trace.ops.iter().any(|op| op.program.is_some());
+    let passed_over = move |op: &&Op| if of_program { op.program.is_none() } else { op.is_part() };
+    let added = if convention.of_torch { view.added() } else { &[] };
+    trace.ops.iter().filter(move |op| !passed_over(op)).chain(added)
+}
+
+/// The tool's number of parameters.
+fn params(view: &View<'_>, convention: &Convention, rows: &[Row]) -> u64 {
+    let trace = view.trace();
+    let seen_rows = || rows.iter().filter(|row| row.verdict != Verdict::Invisible).map(|row| row.params).sum();
+    if convention.params_of_called_only || trace.params.is_empty() {
+        return seen_rows();
+    }
+    let besides = (convention.params_besides)(view).iter().map(|besides| besides.params).sum();
+    owned(view, convention).map(Param::numel).sum::<u64>().saturating_add_signed(besides)
+}
+
+/// The tensors of the model that are parameters to the tool, called or not.
+fn owned<'v>(view: &'v View<'_>, convention: &'v Convention) -> impl Iterator<Item = &'v Param> {
+    let exists = move |param: &&Param| !convention.of_torch || !view.is_absent(param);
+    let is_param = move |param: &&Param| (convention.is_param)(view.standing(param.owner(), param.role));
+    view.trace().params.iter().filter(exists).filter(is_param)
+}
+
+/// The verdict on one call, and its arithmetic.
+pub(crate) fn judge(
+    op: &Op,
+    view: &View<'_>,
+    convention: &Convention,
+    custom: &CustomOps,
+) -> Result<(Verdict, Work), String> {
+    if !(convention.sees)(op, view) {
+        return Ok((Verdict::Invisible, Work::default()));
     }
     if let Some(rule) = custom.get(&op.kind) {
         let units = rule(op)?;
@@ -178,36 +216,30 @@ pub(crate) fn judge(op: &Op, convention: &Convention, custom: &CustomOps) -> Res
             Unit::Mac => Work { macs: units, flops: units.saturating_mul(2) },
             Unit::Flop => Work::flops(units),
         };
-        return Ok((Verdict::Counted, units, work));
+        return Ok((Verdict::Counted, work));
     }
-    Ok(match (convention.rule)(&op.kind) {
-        Rule::Count(formula) => {
-            let work = formula(op);
-            let units = match convention.unit {
-                Unit::Mac => work.macs,
-                Unit::Flop => work.flops,
-            };
-            (Verdict::Counted, units, work)
-        }
-        Rule::Zero => (Verdict::Zero, 0, Work::default()),
-        Rule::Ignore => (Verdict::Ignored, 0, Work::default()),
-        Rule::Unknown => (Verdict::Unknown, 0, Work::default()),
+    Ok(match (convention.rule)(op, view) {
+        Rule::Count(work) => (Verdict::Counted, work),
+        Rule::Twice(work) => (Verdict::Counted, work.twice()),
+        Rule::Zero => (Verdict::Zero, Work::default()),
+        Rule::Ignore => (Verdict::Ignored, Work::default()),
+        Rule::Unknown => (Verdict::Unknown, Work::default()),
     })
 }
 
-fn audit(trace: &Trace, convention: &Convention, rows: &[Row]) -> Audit {
+fn audit(view: &View<'_>, convention: &Convention, rows: &[Row]) -> Audit {
     let listed = |verdict: Verdict| {
         rows.iter()
             .filter(|row| row.verdict == verdict)
             .map(|row| AuditOp { path: row.path.clone(), kind: row.kind.clone(), params: row.params })
             .collect()
     };
-    let called: HashSet<&str> = trace.ops.iter().map(Op::owner).collect();
+    let called: HashSet<&str> = rows.iter().map(|row| owner(&row.path)).collect();
     let mut uncalled: Vec<Uncalled> = Vec::new();
     // A graph file has what is called and nothing else, and its parameters' names need not be those of its operations.
-    let of_graph = trace.ops.iter().any(|op| op.program.is_some());
-    for param in trace.params.iter().filter(|param| (convention.is_param)(param) && !of_graph) {
-        let owner = param.name.rsplit_once('.').map_or("", |(owner, _)| owner);
+    let of_graph = view.trace().ops.iter().any(|op| op.program.is_some());
+    for param in owned(view, convention).filter(|_| !of_graph) {
+        let owner = param.owner();
         if called.contains(owner) {
             continue;
         }
@@ -233,7 +265,7 @@ mod tests {
         static OF_PROGRAMS: Convention = Convention {
             name: "of-programs",
             of_programs: true,
-            rule: |_| Rule::Count(|op| Work::units(crate::numel(&op.output))),
+            rule: |op, _| Rule::Count(Work::units(crate::numel(&op.output))),
             ..conventions::FULL
         };
         let part = |name: &str, of: &str| Some(Program { op: name.into(), part_of: Some(of.into()) });

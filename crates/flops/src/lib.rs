@@ -17,12 +17,14 @@ mod op;
 mod structure;
 mod trace;
 mod tree;
+mod view;
 
-pub use convention::{Convention, CustomOps, CustomRule, Rule, Unit, Verdict, Work};
-pub use count::{Audit, AuditOp, Count, CountError, Row, Uncalled, count};
+pub use convention::{Besides, Convention, CustomOps, CustomRule, Rule, Unit, Verdict, Work};
+pub use count::{Audit, AuditOp, Count, CountError, Row, Uncalled, count, count_as};
 pub use diff::{Agreement, Call, Diff, DiffRow, Explained, Joined, ParamDiff, Reason, Side, Tally, diff, is_product};
 pub use kind::Kind;
 pub use op::{Attrs, BadOp, Op, Param, ParamRole, Program, Shape, numel};
 pub use structure::Structure;
 pub use trace::{Block, Meta, SCHEMA, Timing, Trace, TraceError};
 pub use tree::{Group, group_by_block};
+pub use view::{Form, Framework, Standing, View};

@@ -49,6 +49,11 @@ impl Param {
     pub fn numel(&self) -> u64 {
         numel(&self.shape)
     }
+
+    /// The module that owns the parameter, for one with its full dotted name.
+    pub fn owner(&self) -> &str {
+        self.name.rsplit_once('.').map_or("", |(owner, _)| owner)
+    }
 }
 
 /// What shapes alone do not say.
@@ -92,6 +97,11 @@ impl Program {
     pub const CONSTANT: &str = "<constant arithmetic>";
     /// `part_of` of arithmetic on integers: shapes, indices.
     pub const INTEGER: &str = "<integer arithmetic>";
+}
+
+/// The module in a path: the path itself, or the block before `#`.
+pub(crate) fn owner(path: &str) -> &str {
+    path.split('#').next().unwrap_or(path)
 }
 
 /// Facts of one call of one operation.
@@ -183,7 +193,7 @@ impl Op {
 
     /// The path of the module that owns the operation: itself, or the block before `#`.
     pub fn owner(&self) -> &str {
-        self.path.split('#').next().unwrap_or(&self.path)
+        owner(&self.path)
     }
 
     /// Checks that the facts are whole enough for every rule, so that rules are plain integer formulas:

@@ -26,6 +26,12 @@ pub enum Timing {
 pub struct Meta {
     /// The model's name.
     pub model: String,
+    /// `v1` for RT-DETR, `v2` for RT-DETRv2, empty for any other model: the two are written with different modules.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// `hf` where the model was made from a configuration of Hugging Face transformers, else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub framework: String,
     /// `train`, `deploy` or `fast`.
     pub structure: String,
     /// Shape of the input image: N, C, H, W.

@@ -35,7 +35,8 @@
 //! Parameters are all learned weights and biases that the model owns, called or not, trained only or not; running
 //! statistics are not parameters.
 
-use crate::{Convention, Kind, Op, ParamRole, Rule, Unit, Work, numel};
+use super::formulas::{bias, conv_macs, input, last, linear_macs, matmul_macs, output, window};
+use crate::{Convention, Kind, Op, Rule, Standing, Unit, Work, numel};
 
 /// See the module documentation.
 pub static FULL: Convention = Convention {
@@ -43,85 +44,71 @@ pub static FULL: Convention = Convention {
     unit: Unit::Mac,
     about: "every operation that does arithmetic; MACs and FLOPs apart",
     mirrors: "detrace",
-    sees: |_| true,
-    rule,
+    sees: |_, _| true,
+    rule: |op, _| {
+        full_work(op).map_or(Rule::Unknown, |work| if moves_only(&op.kind) { Rule::Zero } else { Rule::Count(work) })
+    },
+    of_torch: false,
     of_programs: false,
-    is_param: |param| param.role != ParamRole::Statistic,
+    is_param: |standing| standing != Standing::Statistic,
     params_of_called_only: false,
+    params_besides: |_| Vec::new(),
 };
 
-fn rule(kind: &Kind) -> Rule {
-    match kind {
-        Kind::Conv2d => Rule::Count(|op| {
-            let window = op.param("weight").map_or(0, |weight| numel(&weight.shape[1..]));
-            with_bias(op, Work::macs(numel(&op.output) * window))
-        }),
-        Kind::Linear => Rule::Count(|op| {
-            // A product with a slice of a packed weight (attention's in_proj) has the slice's shape as its parameter.
-            let weight = op.params.iter().find(|param| param.role == ParamRole::Weight);
-            let in_features = weight.map_or(0, |weight| weight.shape[1] as u64);
-            with_bias(op, Work::macs(numel(&op.output) * in_features))
-        }),
-        Kind::Matmul => Rule::Count(|op| Work::macs(numel(&op.output) * last(op.input()))),
-        Kind::GridSample => Rule::Count(|op| {
-            let samples = numel(&op.output);
+/// Operations that compute nothing.
+fn moves_only(kind: &Kind) -> bool {
+    matches!(kind, Kind::Interpolate | Kind::Concat | Kind::Gather | Kind::Copy)
+}
+
+/// The arithmetic of one call under [`FULL`]; `None` for a kind that it does not know.
+pub fn full_work(op: &Op) -> Option<Work> {
+    Some(match op.kind {
+        Kind::Conv2d => Work::macs(conv_macs(op)).plus(bias(op)),
+        Kind::Linear => Work::macs(linear_macs(op)).plus(bias(op)),
+        Kind::Matmul => Work::macs(matmul_macs(op)),
+        Kind::GridSample => {
             // Places are pairs of coordinates. Channels stand last here, and elsewhere in graph files.
-            let points = op.inputs.get(1).map_or(samples / last(&op.output), |places| numel(places) / 2);
-            Work::macs(4 * samples).plus(14 * points)
-        }),
-        Kind::Mul => Rule::Count(|op| match op.role.as_str() {
-            "weight" => Work { macs: numel(&op.output), flops: numel(&op.output) },
-            _ => Work::flops(numel(&op.output)),
-        }),
-        Kind::Add => Rule::Count(|op| match op.role.as_str() {
-            "sum" => Work::flops(numel(op.input())),
-            _ => Work::flops(numel(&op.output)),
-        }),
-        Kind::Sub | Kind::Div | Kind::Relu => Rule::Count(|op| Work::flops(numel(&op.output))),
-        Kind::BatchNorm => Rule::Count(|op| Work::flops(2 * numel(op.input()))),
-        Kind::LayerNorm => Rule::Count(|op| {
-            let elements = numel(op.input());
-            Work::flops(7 * elements + 4 * (elements / last(op.input())))
-        }),
-        Kind::Softmax => Rule::Count(|op| Work::flops(5 * numel(op.input()))),
-        Kind::Sigmoid => Rule::Count(|op| match op.role.as_str() {
-            "inverse_sigmoid" => Work::flops(7 * numel(&op.output)),
-            _ => Work::flops(4 * numel(&op.output)),
-        }),
-        Kind::Silu | Kind::Gelu => Rule::Count(|op| Work::flops(5 * numel(&op.output))),
-        Kind::MaxPool2d => Rule::Count(|op| Work::flops(numel(&op.output) * window(op))),
-        Kind::AvgPool2d => Rule::Count(|op| Work::flops(numel(&op.output) * (window(op) + 1))),
-        Kind::TopK => Rule::Count(|op| Work::flops(numel(op.input()))),
-        Kind::Embedding => Rule::Count(|op| match op.role.as_str() {
-            "pos_embed" => Work::flops(numel(&op.output) * 3 / 2),
-            "anchors" => Work::flops(numel(&op.output) * 6),
+            let points = op.inputs.get(1).map_or(output(op) / last(&op.output), |places| numel(places) / 2);
+            Work::macs(4 * output(op)).plus(14 * points)
+        }
+        Kind::Mul => match op.role.as_str() {
+            "weight" => Work { macs: output(op), flops: output(op) },
+            _ => Work::flops(output(op)),
+        },
+        Kind::Add => match op.role.as_str() {
+            "sum" => Work::flops(input(op)),
+            _ => Work::flops(output(op)),
+        },
+        Kind::Sub | Kind::Div | Kind::Relu => Work::flops(output(op)),
+        Kind::BatchNorm => Work::flops(2 * input(op)),
+        Kind::LayerNorm => Work::flops(7 * input(op) + 4 * (input(op) / last(op.input()))),
+        Kind::Softmax => Work::flops(5 * input(op)),
+        Kind::Sigmoid => match op.role.as_str() {
+            "inverse_sigmoid" => Work::flops(7 * output(op)),
+            _ => Work::flops(4 * output(op)),
+        },
+        Kind::Silu | Kind::Gelu => Work::flops(5 * output(op)),
+        Kind::MaxPool2d => Work::flops(output(op) * window(op)),
+        Kind::AvgPool2d => Work::flops(output(op) * (window(op) + 1)),
+        Kind::TopK => Work::flops(input(op)),
+        Kind::Embedding => match op.role.as_str() {
+            "pos_embed" => Work::flops(output(op) * 3 / 2),
+            "anchors" => Work::flops(output(op) * 6),
             _ => Work::default(),
-        }),
-        Kind::Interpolate | Kind::Concat | Kind::Gather | Kind::Copy => Rule::Zero,
-        Kind::Custom(name) => of_graphs(name),
-    }
+        },
+        Kind::Interpolate | Kind::Concat | Kind::Gather | Kind::Copy => Work::default(),
+        Kind::Custom(ref name) => return of_graphs(name, op),
+    })
 }
 
 /// Operations that only graph files have, by the names that their importer gives them.
-fn of_graphs(name: &str) -> Rule {
-    match name {
+fn of_graphs(name: &str, op: &Op) -> Option<Work> {
+    Some(Work::flops(match name {
         "exp" | "log" | "sqrt" | "pow" | "sin" | "cos" | "erf" | "floor" | "ceil" | "round" | "abs" | "neg" | "max"
-        | "min" | "mod" | "floor_div" | "compare" | "logic" => Rule::Count(|op| Work::flops(numel(&op.output))),
-        "clip" | "rsqrt" | "scale_and_shift" => Rule::Count(|op| Work::flops(2 * numel(&op.output))),
-        "mean" => Rule::Count(|op| Work::flops(numel(op.input()) + numel(&op.output))),
-        "prod" | "cumsum" => Rule::Count(|op| Work::flops(numel(op.input()))),
-        _ => Rule::Unknown,
-    }
-}
-
-fn with_bias(op: &Op, work: Work) -> Work {
-    if op.has_bias() { work.plus(numel(&op.output)) } else { work }
-}
-
-fn last(shape: &[usize]) -> u64 {
-    shape.last().map_or(1, |&dim| dim.max(1) as u64)
-}
-
-fn window(op: &Op) -> u64 {
-    op.attrs.kernel.map_or(0, |[height, width]| height as u64 * width as u64)
+        | "min" | "mod" | "floor_div" | "compare" | "logic" => output(op),
+        "clip" | "rsqrt" | "scale_and_shift" => 2 * output(op),
+        "mean" => input(op) + output(op),
+        "prod" | "cumsum" => input(op),
+        _ => return None,
+    }))
 }

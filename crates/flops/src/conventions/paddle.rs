@@ -16,7 +16,8 @@
 //!
 //! Running mean and variance are parameters in Paddle, so a batch norm has 4 per channel.
 
-use crate::{Convention, Kind, Op, Rule, Unit, Work, numel};
+use super::formulas::{bias, conv_macs, input, linear_macs, output};
+use crate::{Convention, Kind, Op, Rule, Unit, Work};
 
 /// See the module documentation.
 pub static PADDLE: Convention = Convention {
@@ -24,16 +25,14 @@ pub static PADDLE: Convention = Convention {
     unit: Unit::Mac,
     about: "paddle.flops: called leaf layers only; prints MACs as \"Flops\"",
     mirrors: "paddlepaddle 3.3.1 (hapi.dynamic_flops)",
-    sees,
-    rule,
+    sees: |op, _| op.is_module() && !is_function_in_paddle(op),
+    rule: |op, _| rule(op),
+    of_torch: false,
     of_programs: false,
     is_param: |_| true,
     params_of_called_only: true,
+    params_besides: |_| Vec::new(),
 };
-
-fn sees(op: &Op) -> bool {
-    op.is_module() && !is_function_in_paddle(op)
-}
 
 /// Activations that PaddleDetection's RT-DETR writes as functions: `F.relu` in ResNet, `x * F.sigmoid(x)` in the encoder,
 /// `F.gelu` and `F.relu` in the transformer. HGNetv2's are `nn.ReLU` layers, and so are a user's own.
@@ -44,19 +43,12 @@ fn is_function_in_paddle(op: &Op) -> bool {
             .any(|block| op.path.starts_with(block))
 }
 
-fn rule(kind: &Kind) -> Rule {
-    match kind {
-        Kind::Conv2d => Rule::Count(|op| {
-            let per_output =
-                op.param("weight").map_or(0, |weight| numel(&weight.shape[1..])) + u64::from(op.has_bias());
-            Work::units(numel(&op.output) * per_output)
-        }),
-        Kind::Linear => Rule::Count(|op| {
-            let in_features = op.param("weight").map_or(0, |weight| weight.shape[1] as u64);
-            Work::units(in_features * numel(&op.output))
-        }),
-        Kind::BatchNorm => Rule::Count(|op| Work::units(2 * numel(op.input()))),
-        Kind::AvgPool2d => Rule::Count(|op| Work::units(numel(&op.output))),
+fn rule(op: &Op) -> Rule {
+    match op.kind {
+        Kind::Conv2d => Rule::Count(Work::units(conv_macs(op) + bias(op))),
+        Kind::Linear => Rule::Count(Work::units(linear_macs(op))),
+        Kind::BatchNorm => Rule::Count(Work::units(2 * input(op))),
+        Kind::AvgPool2d => Rule::Count(Work::units(output(op))),
         Kind::Custom(_) => Rule::Unknown,
         _ => Rule::Zero,
     }

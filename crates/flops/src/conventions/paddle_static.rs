@@ -16,7 +16,7 @@
 //! programs (PIR) and cannot count them: for these, nothing confirms what the same rules give.
 //! Paddle prints no parameters here; the number given is of all that the program has, norm statistics included.
 
-use crate::{Convention, Kind, Op, Rule, Unit, Work, numel};
+use crate::{Convention, Kind, Op, Rule, Unit, View, Work, numel};
 
 /// See the module documentation.
 pub static PADDLE_STATIC: Convention = Convention {
@@ -26,39 +26,36 @@ pub static PADDLE_STATIC: Convention = Convention {
     mirrors: "paddlepaddle 2.6.2 (hapi.static_flops)",
     sees,
     rule,
+    of_torch: false,
     of_programs: true,
     is_param: |_| true,
     params_of_called_only: false,
+    params_besides: |_| Vec::new(),
 };
 
-fn sees(op: &Op) -> bool {
+fn sees(op: &Op, _: &View<'_>) -> bool {
     op.program.as_ref().is_some_and(|program| match program.op.as_str() {
         "conv2d" | "depthwise_conv2d" | "batch_norm" | "pool2d" | "mul" | "matmul" => true,
         other => other.starts_with("element"),
     })
 }
 
-fn rule(kind: &Kind) -> Rule {
-    match kind {
-        Kind::Conv2d => Rule::Count(|op| {
+fn rule(op: &Op, _: &View<'_>) -> Rule {
+    let elements = without_first(&op.output);
+    Rule::Count(Work::units(match op.kind {
+        Kind::Conv2d => {
             let window = op.param("weight").map_or(0, |weight| numel(&weight.shape[1..]));
-            Work::units(without_first(&op.output) * (window + u64::from(op.has_bias())))
-        }),
-        Kind::BatchNorm => Rule::Count(|op| Work::units(2 * without_first(&op.output))),
-        Kind::MaxPool2d | Kind::AvgPool2d => Rule::Count(|op| {
+            elements * (window + u64::from(op.has_bias()))
+        }
+        Kind::BatchNorm => 2 * elements,
+        Kind::MaxPool2d | Kind::AvgPool2d => {
             let window: u64 = (2..4).map(|axis| (op.input()[axis] / op.output[axis].max(1)) as u64).product();
-            Work::units(without_first(&op.output) * (window + 1))
-        }),
-        Kind::Linear => Rule::Count(|op| {
-            let in_features = op.param("weight").map_or(0, |weight| weight.shape[1] as u64);
-            Work::units(in_features * without_first(&op.output))
-        }),
-        Kind::Matmul => Rule::Count(|op| {
-            let first = op.inputs.get(1).and_then(|shape| shape.first()).map_or(0, |&size| size as u64);
-            Work::units(first * without_first(&op.output))
-        }),
-        _ => Rule::Count(|op| Work::units(without_first(op.input()))),
-    }
+            elements * (window + 1)
+        }
+        Kind::Linear => elements * op.param("weight").map_or(0, |weight| weight.shape[1] as u64),
+        Kind::Matmul => elements * op.inputs.get(1).and_then(|shape| shape.first()).map_or(0, |&size| size as u64),
+        _ => without_first(op.input()),
+    }))
 }
 
 /// Elements of all dimensions but the first; 1 where there are no others.

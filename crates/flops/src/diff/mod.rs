@@ -17,7 +17,10 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::count::judge;
-use crate::{Convention, CountError, CustomOps, Kind, Meta, Op, Param, Program, Trace, Unit, Work, conventions, count};
+use crate::{
+    Convention, CountError, CustomOps, Framework, Kind, Meta, Op, Param, Program, Trace, Unit, View, Work, conventions,
+    count,
+};
 
 pub use explain::Reason;
 
@@ -329,20 +332,22 @@ pub fn diff<'a>(here: &'a Trace, there: &'a Trace, convention: &'static Conventi
 /// Every call that is no part of another, with its arithmetic.
 fn calls<'a>(trace: &'a Trace, convention: &'static Convention) -> Result<Vec<Call<'a>>, CountError> {
     let mut seen: HashMap<(&str, &Kind), usize> = HashMap::new();
+    let view = View::new(trace, Framework::default());
     let whole = trace.ops.iter().enumerate().filter(|(_, op)| !op.is_part());
     whole
         .map(|(at, op)| {
             let nth = seen.entry((&op.path, &op.kind)).or_default();
-            let (_, count, _) = one(op, convention)?;
-            let (.., work) = one(op, &conventions::FULL)?;
+            let count = one(op, &view, convention)?.of(convention.unit);
+            let work = one(op, &view, &conventions::FULL)?;
             *nth += 1;
             Ok(Call { op, nth: *nth - 1, count, work, at })
         })
         .collect()
 }
 
-fn one(op: &Op, convention: &'static Convention) -> Result<(crate::Verdict, u64, Work), CountError> {
-    judge(op, convention, &CustomOps::new()).map_err(|fault| CountError::new(&op.path, convention, fault))
+fn one(op: &Op, view: &View<'_>, convention: &'static Convention) -> Result<Work, CountError> {
+    let judged = judge(op, view, convention, &CustomOps::new());
+    judged.map(|(_, work)| work).map_err(|fault| CountError::new(&op.path, convention, fault))
 }
 
 fn side(trace: &Trace, convention: &'static Convention) -> Result<Side, CountError> {
@@ -366,8 +371,9 @@ fn aside(here: &Trace, there: &Trace) -> Result<Vec<Explained>, CountError> {
         let mut group = Explained { reason, here: Tally::default(), there: Tally::default() };
         for (trace, tally) in [(here, &mut group.here), (there, &mut group.there)] {
             let of = |op: &&Op| op.program.as_ref().is_some_and(|program| program.part_of.as_deref() == Some(part_of));
+            let view = View::new(trace, Framework::default());
             for op in trace.ops.iter().filter(of) {
-                tally.add(one(op, &conventions::FULL)?.2);
+                tally.add(one(op, &view, &conventions::FULL)?);
             }
         }
         if group.here != group.there {

@@ -39,6 +39,8 @@ pub fn plan(config: &Config, structure: Structure, input: [usize; 4]) -> Result<
     decoder::transformer(&mut sheet, config, &fused);
     let trace = sheet.into_trace(Meta {
         model: config.name.clone(),
+        version: config.version.name().to_owned(),
+        framework: String::new(),
         structure: structure.name().to_owned(),
         input: input.to_vec(),
         device: "none".to_owned(),
