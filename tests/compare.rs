@@ -106,7 +106,10 @@ fn graph_files_are_compared() {
         done(&["static", model, "--structure", structure, "--trace-out", &plan]);
         json(code, &["--from", &plan, "--against", graph])
     };
-    for (structure, graph) in [("train", &train), ("deploy", &deploy), ("deploy", &pir)] {
+    let onnx = [graph("rtdetr_r18vd.torch.onnx"), graph("rtdetr_r18vd.paddle2onnx.onnx")];
+    for (structure, graph) in
+        [("train", &train), ("deploy", &deploy), ("deploy", &pir), ("deploy", &onnx[0]), ("deploy", &onnx[1])]
+    {
         let report = compared(0, "rtdetr_r18vd", structure, graph);
         assert_eq!((&report["unexplained"]["rows"], &report["joined"]), (&0.into(), &"shapes".into()), "{graph}");
         for macs in ["macs", "product_macs"] {

@@ -21,7 +21,8 @@ pub(crate) struct CompareArgs {
     /// Hugging Face config.json
     #[arg(required_unless_present = "from")]
     model: Option<String>,
-    /// The right side: `plan` (the network on paper), a graph file (.pdmodel, Paddle PIR .json) or a saved trace
+    /// The right side: `plan` (the network on paper), a graph file (.onnx, .pdmodel, Paddle PIR .json) or
+    /// a saved trace
     #[arg(long, value_name = "plan|GRAPH|TRACE.json", default_value = "plan")]
     against: String,
     /// A saved trace as the left side; nothing runs. A model beside it is planned with `--against plan`
@@ -84,7 +85,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     // What is read can be wrong, so it is read before anything runs.
     let there = match args.against.as_str() {
         "plan" => None,
-        file => Some(right(Path::new(file), shape)?),
+        file => {
+            let of_saved = saved.as_ref().and_then(|trace| trace.meta.input.as_slice().try_into().ok());
+            Some(right(Path::new(file), shape.or(of_saved))?)
+        }
     };
     let here = match (saved, &config) {
         (Some(trace), _) => trace,
@@ -123,7 +127,7 @@ fn right(path: &Path, input: Option<[usize; 4]>) -> Result<Trace> {
         return import::open(path, input).with_context(|| path.display().to_string());
     }
     if path.is_file() && path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("json")) {
-        bail!("{}: neither a graph file (.pdmodel, Paddle PIR .json) nor a saved trace (.json)", path.display());
+        bail!("{}: expected a trace (--trace-out) or {}", path.display(), import::FORMATS);
     }
     read(path)
 }

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::key::{self, Key};
-use super::{Agreement, Call, DiffRow, is_product, uncalled};
+use super::side::uncalled;
+use super::{Agreement, Call, DiffRow, is_product};
 use crate::{Kind, Op, Trace, Work, numel};
 
 /// Why operations differ that are the same network.
@@ -99,7 +100,8 @@ fn reason(row: &DiffRow<'_>, ends: [usize; 2], branches: &[HashSet<&str>; 2]) ->
     let all = |fits: &dyn Fn(usize, &Call<'_>) -> bool| {
         sides.iter().enumerate().all(|(side, calls)| calls.iter().all(|call| fits(side, call)))
     };
-    if all(&|side, call| branches[side].contains(call.op.path.as_str())) {
+    let alone = row.here.is_empty() || row.there.is_empty();
+    if alone && all(&|side, call| branches[side].contains(call.op.path.as_str())) {
         return Some(Reason::Branches);
     }
     if is_product(&row.kind) {

@@ -1,6 +1,7 @@
 //! What an operation computes, whatever it is called and however its tensors are laid out.
 
 use super::Call;
+use super::row::macs;
 use crate::{Kind, Op, ParamRole, numel};
 
 /// Numbers that are equal where two operations of one kind do the same work.
@@ -67,31 +68,28 @@ pub(super) fn weight(op: &Op) -> &[usize] {
     op.params.iter().find(|param| param.role == ParamRole::Weight).map_or(&[], |param| &param.shape)
 }
 
-/// Whether one operation does what several do together: the same work on parts of its result.
+/// Whether one operation does what several do together: they have its MACs, and its numbers but for one, which is divided
+/// among them.
 pub(super) fn is_sum(whole: &Call<'_>, parts: &[Call<'_>]) -> bool {
-    if whole.work.macs == 0 || super::macs(parts) != whole.work.macs {
+    if whole.work.macs == 0 || macs(parts) != whole.work.macs {
         return false;
     }
-    // Their numbers are equal but for one, which adds up.
-    let adds_up = |numbers: &dyn Fn(&Op) -> Option<Vec<u64>>, at: usize| {
-        let Some(of_whole) = numbers(whole.op) else { return false };
-        let mut sum = 0;
-        let fits = parts.iter().all(|part| {
-            numbers(part.op).is_some_and(|of_part| {
-                sum += of_part.get(at).copied().unwrap_or(0);
-                of_part.len() == of_whole.len()
-                    && of_part.iter().zip(&of_whole).enumerate().all(|(index, (a, b))| index == at || a == b)
-            })
-        });
-        fits && of_whole.get(at) == Some(&sum)
+    let divides = |numbers: &dyn Fn(&Op) -> Option<Key>, divided: usize| {
+        let rest = |call: &Call<'_>| {
+            let mut numbers = numbers(call.op)?;
+            numbers.remove(divided);
+            Some(numbers)
+        };
+        rest(whole)
+            .is_some_and(|of_whole| parts.iter().all(|part| rest(part).is_some_and(|of_part| of_part == of_whole)))
     };
     match whole.op.kind {
         Kind::Linear => {
-            let numbers = |op: &Op| linear(op).map(|numbers| numbers.to_vec());
-            adds_up(&numbers, 2) || adds_up(&numbers, 0)
+            let numbers = |op: &Op| linear(op).map(Vec::from);
+            divides(&numbers, 2) || divides(&numbers, 0)
         }
-        Kind::Matmul => adds_up(&|op| matmul(op).map(|numbers| numbers.to_vec()), 0),
-        Kind::GridSample => adds_up(&|op| Some(vec![numel(&op.output)]), 0),
+        Kind::Matmul => divides(&|op| matmul(op).map(Vec::from), 0),
+        Kind::GridSample => true,
         Kind::Conv2d => {
             // Output channels are the first dimension of the weight and the second of the result.
             let numbers = |op: &Op| {
@@ -100,7 +98,7 @@ pub(super) fn is_sum(whole: &Call<'_>, parts: &[Call<'_>]) -> bool {
                 };
                 Some([out, batch, height, width, cin, kh, kw].map(|number| number as u64).to_vec())
             };
-            adds_up(&numbers, 0)
+            divides(&numbers, 0)
         }
         _ => false,
     }

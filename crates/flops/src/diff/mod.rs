@@ -8,69 +8,19 @@ mod align;
 mod explain;
 mod key;
 mod name;
+mod row;
+mod side;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-
 use serde::Serialize;
 
-use crate::count::judge;
-use crate::{
-    Convention, CountError, CustomOps, Framework, Kind, Meta, Op, Param, Program, Trace, Unit, View, Work, conventions,
-    count,
-};
+use crate::{Convention, CountError, Framework, Op, Program, Trace, Unit, View, conventions};
+use side::{calls, one, side, uncalled_params};
 
 pub use explain::Reason;
-
-/// How two traces agree about an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Agreement {
-    /// Nothing differs.
-    Same,
-    /// The left trace alone has it.
-    OnlyHere,
-    /// The right trace alone has it.
-    OnlyThere,
-    /// Inputs, output, stride, padding or groups differ.
-    OtherShape,
-    /// Shapes and parameters are the same, the counts are not.
-    OtherCount,
-    /// Shapes are the same, parameters are not.
-    OtherParams,
-}
-
-impl Agreement {
-    /// All of them, in the order of reports.
-    pub const ALL: [Agreement; 6] = [
-        Agreement::Same,
-        Agreement::OnlyHere,
-        Agreement::OnlyThere,
-        Agreement::OtherShape,
-        Agreement::OtherCount,
-        Agreement::OtherParams,
-    ];
-
-    /// The words for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Agreement::Same => "same",
-            Agreement::OnlyHere => "only here",
-            Agreement::OnlyThere => "only there",
-            Agreement::OtherShape => "other shape",
-            Agreement::OtherCount => "other count",
-            Agreement::OtherParams => "other params",
-        }
-    }
-}
-
-impl fmt::Display for Agreement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+pub use row::{Agreement, Call, DiffRow, is_product};
+pub use side::{ParamDiff, Side, Tally};
 
 /// What two traces were joined on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -82,116 +32,6 @@ pub enum Joined {
     Shapes,
 }
 
-/// One call of one operation, with its arithmetic.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// Its facts.
-    pub op: &'a Op,
-    /// Which call of its path and kind, from 0.
-    pub nth: usize,
-    /// Count under the chosen convention.
-    pub count: u64,
-    /// MACs and FLOPs under `full`.
-    pub work: Work,
-    /// Its place among the trace's operations.
-    at: usize,
-}
-
-/// An operation of one trace or of both.
-#[derive(Clone, Debug)]
-pub struct DiffRow<'a> {
-    /// What it is.
-    pub kind: Kind,
-    /// The left trace's calls: one, none, or several where an exporter splits or merges.
-    pub here: Vec<Call<'a>>,
-    /// The right trace's.
-    pub there: Vec<Call<'a>>,
-    /// How they agree.
-    pub verdict: Agreement,
-    /// Why they may differ, if there is a reason with a name.
-    pub reason: Option<Reason>,
-    /// What the reason is about, for instance the path of an uncalled head; else empty.
-    pub note: String,
-}
-
-impl<'a> DiffRow<'a> {
-    fn pair(here: Call<'a>, there: Call<'a>, verdict: Agreement) -> DiffRow<'a> {
-        DiffRow::new(vec![here], vec![there], verdict)
-    }
-
-    fn new(here: Vec<Call<'a>>, there: Vec<Call<'a>>, verdict: Agreement) -> DiffRow<'a> {
-        let kind = here.first().or(there.first()).map_or(Kind::custom(""), |call| call.op.kind.clone());
-        DiffRow { kind, here, there, verdict, reason: None, note: String::new() }
-    }
-
-    /// Whether anything differs.
-    pub fn differs(&self) -> bool {
-        self.verdict != Agreement::Same
-    }
-
-    /// Whether it differs and no reason excuses that.
-    pub fn is_unexplained(&self) -> bool {
-        self.differs() && !self.reason.is_some_and(Reason::excuses)
-    }
-
-    /// Whether its MACs count towards the threshold.
-    pub fn is_product(&self) -> bool {
-        is_product(&self.kind)
-    }
-
-    /// By how many MACs the sides differ.
-    pub fn macs_apart(&self) -> u64 {
-        macs(&self.here).abs_diff(macs(&self.there))
-    }
-}
-
-fn macs(calls: &[Call<'_>]) -> u64 {
-    calls.iter().map(|call| call.work.macs).fold(0, u64::saturating_add)
-}
-
-/// Whether operations of that kind are nearly all of a network's work: those whose MACs count towards the threshold.
-pub fn is_product(kind: &Kind) -> bool {
-    matches!(kind, Kind::Conv2d | Kind::Linear | Kind::Matmul | Kind::GridSample)
-}
-
-/// One of the two traces in numbers.
-#[derive(Clone, Debug)]
-pub struct Side {
-    /// What ran, or what was read.
-    pub meta: Meta,
-    /// Number of calls, without what a program writes as parts of others.
-    pub ops: u64,
-    /// Total under the chosen convention.
-    pub total: u64,
-    /// Parameters under the chosen convention.
-    pub params: u64,
-    /// MACs under `full`.
-    pub macs: u64,
-    /// FLOPs under `full`.
-    pub flops: u64,
-    /// MACs under `full` of conv2d, linear, matmul and grid_sample.
-    pub product_macs: u64,
-}
-
-/// Calls with their arithmetic under `full`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// Number of calls.
-    pub ops: u64,
-    /// Their MACs.
-    pub macs: u64,
-    /// Their FLOPs.
-    pub flops: u64,
-}
-
-impl Tally {
-    fn add(&mut self, work: Work) {
-        self.ops += 1;
-        self.macs = self.macs.saturating_add(work.macs);
-        self.flops = self.flops.saturating_add(work.flops);
-    }
-}
-
 /// Differences with the same reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explained {
@@ -201,17 +41,6 @@ pub struct Explained {
     pub here: Tally,
     /// What differs on the right.
     pub there: Tally,
-}
-
-/// A parameter of a module that nothing calls, which the traces do not agree on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ParamDiff {
-    /// Its full dotted name.
-    pub name: String,
-    /// Its shape on the left, if it is there.
-    pub here: Option<Vec<usize>>,
-    /// Its shape on the right.
-    pub there: Option<Vec<usize>>,
 }
 
 /// Two traces compared.
@@ -329,41 +158,6 @@ pub fn diff<'a>(here: &'a Trace, there: &'a Trace, convention: &'static Conventi
     })
 }
 
-/// Every call that is no part of another, with its arithmetic.
-fn calls<'a>(trace: &'a Trace, convention: &'static Convention) -> Result<Vec<Call<'a>>, CountError> {
-    let mut seen: HashMap<(&str, &Kind), usize> = HashMap::new();
-    let view = View::new(trace, Framework::default());
-    let whole = trace.ops.iter().enumerate().filter(|(_, op)| !op.is_part());
-    whole
-        .map(|(at, op)| {
-            let nth = seen.entry((&op.path, &op.kind)).or_default();
-            let count = one(op, &view, convention)?.of(convention.unit);
-            let work = one(op, &view, &conventions::FULL)?;
-            *nth += 1;
-            Ok(Call { op, nth: *nth - 1, count, work, at })
-        })
-        .collect()
-}
-
-fn one(op: &Op, view: &View<'_>, convention: &'static Convention) -> Result<Work, CountError> {
-    let judged = judge(op, view, convention, &CustomOps::new());
-    judged.map(|(_, work)| work).map_err(|fault| CountError::new(&op.path, convention, fault))
-}
-
-fn side(trace: &Trace, convention: &'static Convention) -> Result<Side, CountError> {
-    let counted = count(trace, convention, &CustomOps::new())?;
-    let full = count(trace, &conventions::FULL, &CustomOps::new())?;
-    Ok(Side {
-        meta: trace.meta.clone(),
-        ops: trace.ops.iter().filter(|op| !op.is_part()).count() as u64,
-        total: counted.total,
-        params: counted.params,
-        macs: full.macs,
-        flops: full.flops,
-        product_macs: full.rows.iter().filter(|row| is_product(&row.kind)).map(|row| row.macs).sum(),
-    })
-}
-
 /// Arithmetic that programs do on constants and integers. A network on candle does not write it down.
 fn aside(here: &Trace, there: &Trace) -> Result<Vec<Explained>, CountError> {
     let mut groups = Vec::new();
@@ -381,32 +175,4 @@ fn aside(here: &Trace, there: &Trace) -> Result<Vec<Explained>, CountError> {
         }
     }
     Ok(groups)
-}
-
-/// Parameters of modules that nothing calls: no operation shows them.
-fn uncalled_params(here: &Trace, there: &Trace) -> Vec<ParamDiff> {
-    if here.params.is_empty() || there.params.is_empty() {
-        return Vec::new();
-    }
-    let (left, right) = (uncalled(here), uncalled(there));
-    let shapes = |params: &[&Param]| -> HashMap<String, Vec<usize>> {
-        params.iter().map(|param| (param.name.clone(), param.shape.clone())).collect()
-    };
-    let (in_left, in_right) = (shapes(&left), shapes(&right));
-    let names = left.iter().chain(right.iter().filter(|param| !in_left.contains_key(&param.name)));
-    names
-        .map(|param| ParamDiff {
-            name: param.name.clone(),
-            here: in_left.get(&param.name).cloned(),
-            there: in_right.get(&param.name).cloned(),
-        })
-        .filter(|param| param.here != param.there)
-        .collect()
-}
-
-/// The parameters of modules that nothing calls.
-fn uncalled(trace: &Trace) -> Vec<&Param> {
-    let called: HashSet<&str> = trace.ops.iter().map(Op::owner).collect();
-    let owner = |name: &str| name.rsplit_once('.').map_or(0, |(owner, _)| owner.len());
-    trace.params.iter().filter(|param| !called.contains(&param.name[..owner(&param.name)])).collect()
 }

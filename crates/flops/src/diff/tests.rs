@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Attrs, Param, SCHEMA};
+use crate::{Attrs, Kind, Param, SCHEMA};
 
 fn conv(path: &str, size: usize, [out, cin, kernel]: [usize; 3], stride: usize, bias: bool) -> Op {
     let mut params = vec![Param::named("weight", &[out, cin, kernel, kernel])];
@@ -125,7 +125,7 @@ fn the_threshold_is_in_macs_of_products() {
 
 #[test]
 fn a_missing_operation_of_a_graph_shifts_nothing() {
-    let sizes = [[4, 3, 3], [4, 4, 3], [8, 4, 1], [4, 8, 3], [4, 4, 3]];
+    let sizes = [[4, 3, 3], [4, 4, 3], [8, 4, 1], [4, 8, 3], [4, 4, 1], [2, 4, 3], [4, 2, 3]];
     let ops: Vec<Op> = sizes.iter().enumerate().map(|(at, &size)| conv(&format!("c{at}"), 8, size, 1, false)).collect();
     let here = trace(ops.clone());
     for (at, &[out, cin, kernel]) in sizes.iter().enumerate() {
@@ -133,7 +133,7 @@ fn a_missing_operation_of_a_graph_shifts_nothing() {
         fewer.remove(at);
         let there = imported(fewer);
         let diff = compared(&here, &there);
-        assert_eq!((diff.joined, diff.tally(Agreement::Same)), (Joined::Shapes, 4));
+        assert_eq!((diff.joined, diff.tally(Agreement::Same)), (Joined::Shapes, 6));
         let found: Vec<(Agreement, u64)> = diff.differing().map(|row| (row.verdict, row.macs_apart())).collect();
         assert_eq!(found, [(Agreement::OnlyHere, (64 * out * cin * kernel * kernel) as u64)]);
     }
@@ -145,14 +145,17 @@ fn a_missing_operation_of_a_graph_shifts_nothing() {
     let mut strided = ops;
     strided[2] = conv("c2", 8, [8, 4, 1], 2, false);
     strided[3] = conv("c3", 4, [4, 8, 3], 1, false);
-    strided[4] = conv("c4", 4, [4, 4, 3], 1, false);
+    for (at, op) in strided.iter_mut().enumerate().skip(4) {
+        *op = conv("", 4, sizes[at], 1, false);
+    }
     let there = imported(strided);
     let diff = compared(&here, &there);
     let found: Vec<(&str, &str, Agreement)> = diff
         .differing()
         .map(|row| (row.here[0].op.path.as_str(), row.there[0].op.path.as_str(), row.verdict))
         .collect();
-    let wanted = [("c2", "node_2"), ("c3", "node_3"), ("c4", "node_4")].map(|(a, b)| (a, b, Agreement::OtherShape));
+    let wanted = [("c2", "node_2"), ("c3", "node_3"), ("c4", "node_4"), ("c5", "node_5"), ("c6", "node_6")];
+    let wanted = wanted.map(|(here, there)| (here, there, Agreement::OtherShape));
     assert_eq!(found, wanted);
     assert!(diff.is_over(0.0));
 }
@@ -185,7 +188,8 @@ fn what_exporters_fold_split_and_add_has_a_name() {
         conv("", 8, [4, 3, 3], 2, true),
         linear("", 16, 4, 12),
         matmul("", &[8]),
-        sample("", 3),
+        sample("", 1),
+        sample("", 2),
         sample("", 3),
         map("", Kind::Add, &[1, 9, 8]),
         linear("", 9, 6, 11),
@@ -199,9 +203,9 @@ fn what_exporters_fold_split_and_add_has_a_name() {
         ("norm", OnlyHere, Some(Reason::Norms)),
         ("q", OtherShape, Some(Reason::Split)),
         ("sampling", OtherShape, Some(Reason::Split)),
-        ("node_6", OnlyThere, Some(Reason::Elementwise)),
-        ("node_7", OnlyThere, Some(Reason::UncalledHead)),
-        ("node_9", OnlyThere, Some(Reason::PostProcessing)),
+        ("node_7", OnlyThere, Some(Reason::Elementwise)),
+        ("node_8", OnlyThere, Some(Reason::UncalledHead)),
+        ("node_10", OnlyThere, Some(Reason::PostProcessing)),
     ];
     assert_eq!(verdicts(&diff), wanted);
     assert_eq!((diff.unexplained().count(), diff.is_over(0.0)), (0, false));
@@ -214,11 +218,10 @@ fn what_exporters_fold_split_and_add_has_a_name() {
     let qk = 16 * 4 * 12;
     let points = 9 * 2 * 6;
     let (macs, flops) = (qk + 4 * 4 * points, 2 * qk + 16 * 12 + (8 * 4 + 14) * points);
-    let split = (tally(3, macs, flops), tally(3, macs, flops));
     let wanted = [
         (Reason::Norms, tally(1, 0, 128), none),
         (Reason::Biases, none, tally(1, 0, 64)),
-        (Reason::Split, split.0, split.1),
+        (Reason::Split, tally(3, macs, flops), tally(4, macs, flops)),
         (Reason::UncalledHead, none, head),
         (Reason::Elementwise, none, tally(1, 0, 72)),
         (Reason::PostProcessing, none, tally(1, 0, 4 * 99)),
@@ -242,6 +245,8 @@ fn a_head_too_many_and_parts_that_do_not_add_up_are_no_excuse() {
     };
     let there = imported(vec![
         linear("", 16, 4, 13),
+        // As many MACs as both, and not their work.
+        linear("", 8, 4, 24),
         linear("", 9, 6, 11),
         linear("", 9, 6, 11),
         linear("", 9, 6, 11),
@@ -250,7 +255,7 @@ fn a_head_too_many_and_parts_that_do_not_add_up_are_no_excuse() {
     let diff = compared(&here, &there);
     let heads = diff.rows.iter().filter(|row| row.reason == Some(Reason::UncalledHead)).count();
     assert_eq!((heads, diff.tally(Agreement::Same)), (1, 1));
-    assert_eq!(diff.unexplained().count(), 5);
+    assert_eq!(diff.unexplained().count(), 6);
     assert!(diff.is_over(0.0));
 }
 
@@ -274,6 +279,27 @@ fn merged_branches_are_named_and_count() {
     ];
     assert_eq!(verdicts(&diff), wanted);
     assert_eq!((diff.unexplained_macs(), diff.is_over(0.0)), (64 * 16, true));
+
+    // The same branches with a bias each, as exporters fold norms.
+    let folded = |stride| {
+        imported(vec![
+            conv("", 8, [4, 4, 3], 1, true),
+            conv("", 8, [4, 4, 1], 1, true),
+            map("", Kind::Add, &[1, 4, 8, 8]),
+            conv("", 8, [4, 4, 3], stride, true),
+        ])
+    };
+    let there = folded(1);
+    let diff = compared(&branches, &there);
+    assert!(diff.differing().all(|row| row.reason == Some(Reason::Biases)));
+    assert_eq!((diff.differing().count(), diff.is_over(0.0)), (3, false));
+    // In a graph a branch is known by what stands beside it.
+    let diff = compared(&merged, &there);
+    let found: Vec<Option<Reason>> = diff.differing().map(|row| row.reason).collect();
+    assert_eq!(found, [Some(Reason::Branches), Some(Reason::Elementwise)]);
+    assert!(diff.is_over(0.0));
+    let there = folded(2);
+    assert_eq!(compared(&branches, &there).unexplained_macs(), 64 * 144 - 16 * 144);
 }
 
 #[test]
