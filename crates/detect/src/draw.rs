@@ -8,6 +8,9 @@ use crate::{DetectError, Detection};
 /// DejaVu Sans; see `crates/detect/font`.
 const FONT: &[u8] = include_bytes!("../font/DejaVuSans-subset.ttf");
 
+/// No corner is drawn farther from the image than this, in pixels.
+const FAR: f32 = 1e6;
+
 /// Sizes that go with an image, in pixels.
 struct Style {
     line: i64,
@@ -17,12 +20,12 @@ struct Style {
 impl Style {
     fn of(image: &RgbImage) -> Style {
         let side = image.width().min(image.height()) as f32;
-        Style { line: (side / 250.0).round().clamp(1.0, 8.0) as i64, text: (side / 26.0).clamp(12.0, 56.0) }
+        Style { line: (side / 180.0).round().clamp(2.0, 8.0) as i64, text: (side / 26.0).clamp(12.0, 56.0) }
     }
 }
 
 /// Draws each detection's box, and above it (below its upper edge where there is no room) its label and score in percent,
-/// dark on light or light on dark. The surest are drawn last. Classes have different colours.
+/// dark on light or light on dark. The surest are drawn last, and labels over boxes. Classes have different colours.
 ///
 /// # Errors
 /// If the bundled font cannot be read.
@@ -31,12 +34,14 @@ pub fn draw(image: &mut RgbImage, detections: &[Detection]) -> Result<(), Detect
     let style = Style::of(image);
     let mut order: Vec<&Detection> = detections.iter().collect();
     order.sort_by(|a, b| a.score.total_cmp(&b.score));
-    for Detection { class, label, score, bbox } in order {
-        let color = color(*class);
-        let [x0, y0, x1, y1] = bbox.map(|side| side.round() as i64);
-        frame(image, [x0, y0, x1, y1], style.line, color);
-        let text = format!("{label} {:.0}%", 100.0 * score);
-        tag(image, &font, &style, &text, (x0, y0), color);
+    let corners = |found: &Detection| found.bbox.map(|side| side.round().clamp(-FAR, FAR) as i64);
+    for found in &order {
+        frame(image, corners(found), style.line, color(found.class));
+    }
+    for found in order {
+        let [x, y, ..] = corners(found);
+        let text = format!("{} {:.0}%", found.label, 100.0 * found.score);
+        tag(image, &font, &style, &text, (x, y), color(found.class));
     }
     Ok(())
 }

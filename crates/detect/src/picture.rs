@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::DetectError;
 
@@ -33,7 +33,7 @@ pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage, DetectError> {
 /// OpenCV and (for colours) Pillow do.
 ///
 /// # Errors
-/// If it is neither, is damaged, has no pixels, or takes more than 512 MiB.
+/// If it is neither, is damaged or cut off, has no pixels, or takes more than 512 MiB.
 pub fn decode_image(bytes: &[u8]) -> Result<RgbImage, DetectError> {
     let fail = |error: image::ImageError| DetectError::Image(error.to_string());
     let mut reader = ImageReader::new(Cursor::new(bytes))
@@ -41,6 +41,10 @@ pub fn decode_image(bytes: &[u8]) -> Result<RgbImage, DetectError> {
         .map_err(|error| DetectError::Image(error.to_string()))?;
     if reader.format().is_none() {
         return Err(DetectError::Image("it is no image (PNG, JPEG)".into()));
+    }
+    if reader.format() == Some(ImageFormat::Jpeg) && jpeg_end(bytes).is_none() {
+        // The decoder would leave the rest grey and say nothing.
+        return Err(DetectError::Image("the JPEG is cut off: it has no end-of-image marker".into()));
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(LARGEST);
@@ -58,6 +62,22 @@ pub fn decode_image(bytes: &[u8]) -> Result<RgbImage, DetectError> {
         return Err(DetectError::Image("it has no pixels".into()));
     }
     Ok(rgb(image))
+}
+
+/// Walks a JPEG's markers to the one that ends the image, EOI (ITU-T T.81, B.1.1). Pixels between markers are skipped: in
+/// them 0xFF is followed by 0 or is a restart marker.
+fn jpeg_end(bytes: &[u8]) -> Option<()> {
+    let mut rest = bytes.get(2..)?;
+    loop {
+        let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0x01 | 0xd0..=0xd8 | 0xff);
+        let at = rest.windows(2).position(is_marker)?;
+        if rest[at + 1] == 0xd9 {
+            return Some(());
+        }
+        rest = &rest[at + 2..];
+        let length = rest.first_chunk().map(|&length| usize::from(u16::from_be_bytes(length)))?;
+        rest = rest.get(length..)?;
+    }
 }
 
 /// The image as RGB bytes.

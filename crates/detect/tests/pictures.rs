@@ -93,9 +93,13 @@ fn what_is_no_image_is_refused() {
     assert!(refused(data("")).contains("it is a folder"));
     assert!(refused(data("decoded.safetensors")).contains("no image (PNG, JPEG)"));
     assert!(decode_image(b"").is_err());
-    for name in ["odd.png", "rgb.jpg"] {
+    for name in ["odd.png", "rgb.jpg", "subsampled.jpg", "progressive.jpg", "turned_6.jpg"] {
         let bytes = std::fs::read(data(name)).expect("a picture");
-        assert!(decode_image(&bytes[..200]).is_err(), "{name}");
+        for tenth in 1..10 {
+            assert!(decode_image(&bytes[..bytes.len() * tenth / 10]).is_err(), "{name}, {tenth} tenths of it");
+        }
+        // What comes after the image does not matter.
+        assert!(decode_image(&[&bytes, &b"more\xff"[..]].concat()).is_ok(), "{name}");
     }
     // A header that promises 3 * 60000 * 60000 bytes.
     let mut bomb = std::fs::read(data("odd.png")).expect("a picture");
