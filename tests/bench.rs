@@ -133,6 +133,10 @@ fn bad_requests_are_refused() {
     refuse(&["--output", "none/bench.json"], &["no folder"]);
     refused(&["bench", "rtdetr_r50"], &["did you mean rtdetr_r50vd?"]);
     refused(&["bench"], &["required"]);
+    let mut program = assert_cmd::Command::cargo_bin("detrace").expect("the program");
+    let output = program.args(SMALL).env("RAYON_NUM_THREADS", "100000").output().expect("runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("RAYON_NUM_THREADS=100000: that is too many"));
     let help = text(&detrace(&["bench", "--help"]).stdout);
     for part in ["Examples:", "--warmup", "docs/bench.md"] {
         assert!(help.contains(part), "{help}");

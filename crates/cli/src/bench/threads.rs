@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::warn;
 
@@ -24,6 +24,9 @@ pub(super) fn limit(threads: Option<usize>) -> Result<usize> {
         Some(threads) => threads,
         None => candle_core::utils::get_num_threads().min(usable),
     };
+    if !i64::try_from(threads).is_ok_and(|threads| threads <= MOST) {
+        bail!("{}={threads}: that is too many; take --threads {usable}", VARIABLES[0]);
+    }
     if VARIABLES.iter().all(|variable| set(variable) == Some(threads)) {
         if threads > usable {
             warn(&format!("{threads} threads on {usable} cores wait for one another; take --threads {usable}"));
