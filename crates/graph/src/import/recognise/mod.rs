@@ -36,12 +36,10 @@ pub(super) fn trace(name: &str, graph: &Graph, facts: &Facts<'_>) -> Result<Trac
         input: facts.image.clone(),
         device: "none".to_owned(),
         dtype: "f32".to_owned(),
-        threads: 0,
         timing: Timing::None,
         source: name.to_owned(),
-        seed: None,
         detrace: env!("CARGO_PKG_VERSION").to_owned(),
-        candle: String::new(),
+        ..Meta::default()
     };
     Ok(Trace { schema: SCHEMA, meta, ops, blocks: Vec::new(), params, modules: Vec::new() })
 }
