@@ -53,7 +53,7 @@ impl<'a> Emitter<'a> {
     pub(super) fn node(&mut self, index: usize) -> Result<(), ImportError> {
         let view = self.view;
         let part_of = match self.part_of.get(&index).copied() {
-            Some(whole) => Some(self.whole(whole)?),
+            Some(whole) => Some(self.whole(whole)),
             None if view.makes_constants(index) => Some(Program::CONSTANT.to_owned()),
             None if view.is_integer(index) => Some(Program::INTEGER.to_owned()),
             None => None,
@@ -77,13 +77,14 @@ impl<'a> Emitter<'a> {
             return Ok(());
         }
         let path = self.own_path(index, &facts);
-        self.write(path, &facts, program, part_of.is_none())
+        self.write(path, &facts, program, part_of.is_none());
+        Ok(())
     }
 
     /// The path of a whole, which is written down if it has not been.
-    fn whole(&mut self, index: usize) -> Result<String, ImportError> {
+    fn whole(&mut self, index: usize) -> String {
         if let Some(path) = self.paths.get(&index) {
-            return Ok(path.clone());
+            return path.clone();
         }
         let whole = &self.wholes[index];
         let weight = whole.facts.params.first().map(|(_, id)| *id);
@@ -103,8 +104,8 @@ impl<'a> Emitter<'a> {
             }
         };
         self.paths.insert(index, path.clone());
-        self.write(path.clone(), &whole.facts, None, true)?;
-        Ok(path)
+        self.write(path.clone(), &whole.facts, None, true);
+        path
     }
 
     /// Attention in one kernel: its two products and the softmax between them, and then the kernel as the program has it.
@@ -136,11 +137,12 @@ impl<'a> Emitter<'a> {
         let place = self.own_path(index, &facts);
         for step in &steps {
             let path = self.unique(format!("{place}#{}", step.role));
-            self.write(path, step, None, true)?;
+            self.write(path, step, None, true);
         }
         let op = self.view.node(index).op_type.clone();
         let program = Program { op, part_of: Some(format!("{place}#scores")) };
-        self.write(place, &facts, Some(program), false)
+        self.write(place, &facts, Some(program), false);
+        Ok(())
     }
 
     /// A path for a node, which no other operation has.
@@ -174,7 +176,7 @@ impl<'a> Emitter<'a> {
         unique
     }
 
-    fn write(&mut self, path: String, facts: &Facts, program: Option<Program>, owns: bool) -> Result<(), ImportError> {
+    fn write(&mut self, path: String, facts: &Facts, program: Option<Program>, owns: bool) {
         if owns {
             for (param, id) in &facts.params {
                 let stored = self.view.stored(*id);
@@ -191,9 +193,7 @@ impl<'a> Emitter<'a> {
             program,
             ..Op::new(path, facts.kind.clone(), facts.role, facts.inputs.clone(), facts.output.clone())
         };
-        op.check()?;
         self.ops.push(op);
-        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ mod roles;
 mod simple;
 mod view;
 
-use detrace_flops::{Meta, SCHEMA, Timing, Trace};
+use detrace_flops::{Meta, SCHEMA, Timing, Trace, TraceError};
 
 use super::ImportError;
 use super::infer::Facts;
@@ -41,5 +41,10 @@ pub(super) fn trace(name: &str, graph: &Graph, facts: &Facts<'_>) -> Result<Trac
         detrace: env!("CARGO_PKG_VERSION").to_owned(),
         ..Meta::default()
     };
-    Ok(Trace { schema: SCHEMA, meta, ops, blocks: Vec::new(), params, modules: Vec::new() })
+    let trace = Trace { schema: SCHEMA, meta, ops, blocks: Vec::new(), params, modules: Vec::new() };
+    match trace.check() {
+        Ok(()) => Ok(trace),
+        Err(TraceError::Op(bad)) => Err(bad.into()),
+        Err(other) => Err(ImportError::NotAGraph(other.to_string())),
+    }
 }

@@ -235,7 +235,8 @@ fn product(view: &View<'_>, node: usize, output: &[usize]) -> Facts {
 fn einsum(view: &View<'_>, node: usize, equation: &str, output: &[usize]) -> Result<Facts, ImportError> {
     let inputs: Vec<TensorId> = view.node(node).inputs.iter().flatten().copied().collect();
     let shapes: Vec<Shape> = inputs.iter().map(|&id| view.shape(id).to_vec()).collect();
-    let summed = summed(equation, &shapes);
+    // The letters of two operands are few.
+    let summed = if shapes.len() <= 2 { summed(equation, &shapes) } else { 0 };
     match inputs.len() {
         1 if summed == 1 => Ok(Facts::new(Kind::Copy, shapes, output)),
         1 => Ok(Facts { role: "sum", ..Facts::new(Kind::Add, shapes, output) }),

@@ -3,35 +3,71 @@
 use crate::import::infer::{Facts, is_view};
 use crate::import::ir::{Binary, DType, Graph, Node, Origin, Prim, TensorId, Unary};
 
-/// A graph, what is known of its tensors, and how they are connected.
+/// The most nodes between two that are looked for behind what only moves elements.
+const FURTHEST: usize = 32;
+
+/// A graph, what is known of its tensors, and how they are connected. Every look takes the same time, however long the
+/// chains of copies in a file are.
 pub(super) struct View<'a> {
     pub(super) graph: &'a Graph,
     pub(super) facts: &'a Facts<'a>,
     makers: Vec<Option<usize>>,
+    /// Of each tensor what it is a copy of.
+    originals: Vec<TensorId>,
+    /// Of each tensor what has the same elements, perhaps in other places.
+    unmoved: Vec<TensorId>,
+    /// Of each tensor what has its elements, and perhaps others.
+    sources: Vec<TensorId>,
+    /// Who reads a tensor or a copy of it, by the original.
     readers: Vec<Vec<usize>>,
+    /// Whether a tensor or a copy of it is an output, by the original.
     is_output: Vec<bool>,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(graph: &'a Graph, facts: &'a Facts<'a>) -> View<'a> {
-        let mut makers = vec![None; graph.tensors.len()];
-        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.tensors.len()];
-        let mut is_output = vec![false; graph.tensors.len()];
-        for (index, node) in graph.nodes.iter().enumerate() {
-            for &output in &node.outputs {
-                makers[output.0] = Some(index);
+        let itself: Vec<TensorId> = (0..graph.tensors.len()).map(TensorId).collect();
+        let mut view = View {
+            graph,
+            facts,
+            makers: vec![None; itself.len()],
+            originals: itself.clone(),
+            unmoved: itself.clone(),
+            sources: itself,
+            readers: vec![Vec::new(); graph.tensors.len()],
+            is_output: vec![false; graph.tensors.len()],
+        };
+        for &index in &facts.order {
+            let Node { prim, inputs, outputs, .. } = &graph.nodes[index];
+            for &output in outputs {
+                view.makers[output.0] = Some(index);
             }
+            let Some(input) = inputs.first().copied().flatten() else { continue };
+            for &output in outputs {
+                if copies(prim) {
+                    view.originals[output.0] = view.originals[input.0];
+                }
+                if copies(prim) || moves(prim) {
+                    view.unmoved[output.0] = view.unmoved[input.0];
+                }
+                if copies(prim) || moves(prim) || cuts(prim) {
+                    view.sources[output.0] = view.sources[input.0];
+                }
+            }
+        }
+        for (index, node) in graph.nodes.iter().enumerate().filter(|(_, node)| !copies(&node.prim)) {
             for &input in node.inputs.iter().flatten() {
+                let readers = &mut view.readers[view.originals[input.0].0];
                 // Whoever reads it twice is one reader.
-                if readers[input.0].last() != Some(&index) {
-                    readers[input.0].push(index);
+                if readers.last() != Some(&index) {
+                    readers.push(index);
                 }
             }
         }
         for &output in &graph.outputs {
-            is_output[output.0] = true;
+            view.is_output[view.originals[output.0].0] = true;
         }
-        View { graph, facts, makers, readers, is_output }
+        view
     }
 
     pub(super) fn node(&self, index: usize) -> &'a Node {
@@ -75,38 +111,24 @@ impl<'a> View<'a> {
         node.outputs.iter().all(whole) && node.inputs.iter().flatten().all(whole)
     }
 
-    /// Whether a node gives its input as it is.
-    fn is_copy(&self, node: usize) -> bool {
-        matches!(self.prim(node), Prim::Unary(Unary::Identity | Unary::Cast(DType::Float)))
-    }
-
     /// The tensor that this one is a copy of.
     pub(super) fn original(&self, id: TensorId) -> TensorId {
-        self.back_through(id, |node| self.is_copy(node))
-    }
-
-    /// The tensor behind nodes of one input that `passed` says do not matter.
-    fn back_through(&self, id: TensorId, passed: impl Fn(usize) -> bool) -> TensorId {
-        let mut id = id;
-        while let Some(input) = self.makers[id.0].filter(|&node| passed(node)).and_then(|node| self.input(node, 0)) {
-            id = input;
-        }
-        id
+        self.originals[id.0]
     }
 
     /// The node that makes a tensor, behind copies.
     pub(super) fn maker(&self, id: TensorId) -> Option<usize> {
-        self.makers[self.original(id).0]
+        self.makers[self.originals[id.0].0]
     }
 
     /// The same behind what only moves elements.
     pub(super) fn maker_behind_moves(&self, id: TensorId) -> Option<usize> {
-        self.makers[self.back_through(id, |node| moves(self.prim(node))).0]
+        self.makers[self.unmoved[id.0].0]
     }
 
     /// The stored tensor whose elements these are, all of them or some.
     pub(super) fn stored(&self, id: TensorId) -> TensorId {
-        self.back_through(id, |node| self.is_copy(node) || moves(self.prim(node)) || cuts(self.prim(node)))
+        self.sources[id.0]
     }
 
     /// Whether a tensor lies in or beside the file.
@@ -114,50 +136,37 @@ impl<'a> View<'a> {
         self.graph.tensor(id).origin == Origin::Stored
     }
 
+    /// The nodes that read a tensor, behind copies.
+    fn readers(&self, id: TensorId) -> &[usize] {
+        &self.readers[self.originals[id.0].0]
+    }
+
     /// The only node that reads a node's result, behind copies.
     pub(super) fn reader(&self, node: usize) -> Option<usize> {
-        self.reader_through(node, |node| self.is_copy(node))
+        let output = self.output(node)?;
+        match self.readers(output) {
+            [reader] if !self.is_output[self.originals[output.0].0] => Some(*reader),
+            _ => None,
+        }
     }
 
     /// The same behind what only moves elements.
     pub(super) fn reader_behind_moves(&self, node: usize) -> Option<usize> {
-        self.reader_through(node, |node| self.is_copy(node) || moves(self.prim(node)))
-    }
-
-    fn reader_through(&self, node: usize, passed: impl Fn(usize) -> bool) -> Option<usize> {
         let mut node = node;
-        loop {
-            let output = self.output(node)?;
-            let [reader] = self.readers[output.0][..] else { return None };
-            if self.is_output[output.0] {
-                return None;
-            }
-            if !passed(reader) {
-                return Some(reader);
-            }
-            node = reader;
-        }
-    }
-
-    /// The nodes that read a tensor, behind copies.
-    pub(super) fn readers(&self, id: TensorId) -> Vec<usize> {
-        let mut found = Vec::new();
-        let mut open = vec![id];
-        while let Some(id) = open.pop() {
-            for &reader in &self.readers[id.0] {
-                match self.output(reader).filter(|_| self.is_copy(reader)) {
-                    Some(copy) => open.push(copy),
-                    None => found.push(reader),
-                }
+        for _ in 0..FURTHEST {
+            node = self.reader(node)?;
+            if !moves(self.prim(node)) {
+                return Some(node);
             }
         }
-        found
+        None
     }
 
     /// Whether what `parts` make is read by nobody else, except what `last` makes.
     pub(super) fn closed(&self, parts: &[usize], last: usize) -> bool {
         parts.iter().filter(|&&part| part != last).flat_map(|&part| &self.node(part).outputs).all(|&output| {
-            !self.is_output[output.0] && self.readers(output).iter().all(|reader| parts.contains(reader))
+            let original = self.originals[output.0];
+            !self.is_output[original.0] && self.readers[original.0].iter().all(|reader| parts.contains(reader))
         })
     }
 
@@ -186,6 +195,11 @@ impl<'a> View<'a> {
             _ => None,
         }
     }
+}
+
+/// Whether a node gives its input as it is.
+fn copies(prim: &Prim) -> bool {
+    matches!(prim, Prim::Unary(Unary::Identity | Unary::Cast(DType::Float)))
 }
 
 /// Whether a node keeps every element and gives each another place.

@@ -90,12 +90,14 @@ pub(super) fn inverse_sigmoid(view: &View<'_>, node: usize) -> Option<Whole> {
     whole(view, Kind::Sigmoid, "inverse_sigmoid", x, parts)
 }
 
+/// Bounds are one operation or two, and may be of bounds themselves.
+const MOST_BOUNDS: usize = 4;
+
 /// The tensor before it was kept in bounds, but not before `until`; the nodes in between are added.
 fn behind_bounds(view: &View<'_>, id: TensorId, until: Option<TensorId>, parts: &mut Vec<usize>) -> TensorId {
     let mut id = view.original(id);
-    while Some(id) != until
-        && let Some(node) = view.maker(id)
-    {
+    for _ in 0..MOST_BOUNDS {
+        let Some(node) = view.maker(id).filter(|_| Some(id) != until) else { break };
         let bounded = match view.prim(node) {
             Prim::Clip => view.input(node, 0),
             _ => [Binary::Max, Binary::Min].iter().find_map(|&op| view.with_constant(node, op)).map(|[x, _]| x),
