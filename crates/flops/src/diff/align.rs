@@ -20,19 +20,21 @@ pub(super) fn align<'a>(
     mut heads: Heads,
     rows: &mut Vec<DiffRow<'a>>,
 ) -> (Vec<Call<'a>>, Vec<Call<'a>>) {
-    let mut kinds: Vec<Kind> = Vec::new();
-    for call in here.iter().chain(&there) {
-        if !kinds.contains(&call.op.kind) {
-            kinds.push(call.op.kind.clone());
-        }
+    let mut kinds: Vec<&Kind> = Vec::new();
+    let mut of_kind: HashMap<&Kind, Rest<'a>> = HashMap::new();
+    for (is_here, call) in here.iter().map(|call| (true, call)).chain(there.iter().map(|call| (false, call))) {
+        let rest = of_kind.entry(&call.op.kind).or_insert_with(|| {
+            kinds.push(&call.op.kind);
+            Rest::default()
+        });
+        if is_here { &mut rest.here } else { &mut rest.there }.push(*call);
     }
     let (mut rest_here, mut rest_there) = (Vec::new(), Vec::new());
     for kind in kinds {
-        let of_kind = |calls: &[Call<'a>]| calls.iter().filter(|call| call.op.kind == kind).copied().collect();
-        let mut rest = Rest { here: of_kind(&here), there: of_kind(&there) };
+        let Some(mut rest) = of_kind.remove(kind) else { continue };
         rest.pair_in_order(key::exact, rows);
         rest.pair_anywhere(key::exact, rows);
-        if is_product(&kind) {
+        if is_product(kind) {
             rest.name_heads(&mut heads, rows);
             rest.sum_up(rows);
             rest.pair_in_order(key::layer, rows);
@@ -47,6 +49,7 @@ pub(super) fn align<'a>(
 }
 
 /// The calls of one kind that are not joined yet.
+#[derive(Default)]
 struct Rest<'a> {
     here: Vec<Call<'a>>,
     there: Vec<Call<'a>>,
