@@ -65,12 +65,27 @@ fn programs_have_the_convolutions_and_products_of_the_network_on_paper() {
         let flops = |count: &Count, kind: Kind| -> u64 {
             count.rows.iter().filter(|row| row.kind == kind).map(|row| row.flops).sum()
         };
-        for kind in
-            [Kind::LayerNorm, Kind::Silu, Kind::Gelu, Kind::Relu, Kind::Softmax, Kind::MaxPool2d, Kind::AvgPool2d]
-        {
+        for kind in [
+            Kind::Linear,
+            Kind::GridSample,
+            Kind::LayerNorm,
+            Kind::Silu,
+            Kind::Gelu,
+            Kind::Relu,
+            Kind::Softmax,
+            Kind::MaxPool2d,
+            Kind::AvgPool2d,
+        ] {
             assert_eq!(flops(&graph, kind.clone()), flops(&plan, kind.clone()), "{name}: {kind}");
         }
     }
+}
+
+#[test]
+fn a_program_has_the_parameters_that_the_network_calls() {
+    let (graph, plan) = (full(&imported("rtdetr_r18vd.pdmodel")), full(&planned("rtdetr_r18vd", Structure::Train)));
+    let uncalled: u64 = plan.audit.uncalled.iter().map(|module| module.params).sum();
+    assert_eq!(graph.params, plan.params - uncalled);
 }
 
 #[test]
