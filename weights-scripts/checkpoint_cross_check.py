@@ -12,7 +12,7 @@ transformers (`save_pretrained`) and by PaddleDetection (`paddle.save`), all fro
 - the frameworks' answers are compared with each other, which proves that a name means the same in both;
 - what Rust writes for transformers and for the official code is loaded back into their networks and compared again.
 
-Run with torch 2.15 and transformers 5.23, paddlepaddle 3.3.1 (numpy below 2) and PaddleDetection of October 2024 (666f597).
+Run with torch 2.15 and transformers 5.24, paddlepaddle 3.3.1 (numpy below 2) and PaddleDetection of October 2024 (666f597).
 
 Exit codes: 0 all equal; 1 something differs; 2 bad usage.
 """
