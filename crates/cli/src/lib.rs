@@ -4,13 +4,16 @@ mod args;
 mod bench;
 mod blob;
 mod compare;
+mod conventions;
 mod convert;
 mod custom;
+mod facts;
 mod flops;
 mod graph;
 mod guess;
 mod models;
 mod network;
+mod params;
 mod run;
 mod show;
 mod statics;
@@ -24,6 +27,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use detrace_config::{Config, Loaded};
+use detrace_flops::Trace;
 
 /// Ours, candle's and the Paddle whose rules are mirrored.
 pub(crate) const VERSIONS: detrace_report::Versions =
@@ -45,6 +49,8 @@ pub fn main() -> ExitCode {
         args::Command::Static(args) => statics::run(&args),
         args::Command::Bench(args) => bench::run(&args),
         args::Command::Compare(args) => compare::run(&args),
+        args::Command::Conventions(args) => conventions::run(&args),
+        args::Command::Params(args) => params::run(&args),
     };
     match done {
         Ok(code) => code,
@@ -74,11 +80,22 @@ pub(crate) fn warn(message: &str) {
 
 /// Reads a model's configuration: a name of the zoo or a file.
 pub(crate) fn load(model: &str) -> Result<Config> {
-    let Loaded { config, warnings } = Loaded::open(model)?;
-    for warning in warnings {
-        warn(&warning);
+    open(model).map(|loaded| loaded.config)
+}
+
+/// The same with what else is known of it; its reader's warnings are shown.
+pub(crate) fn open(model: &str) -> Result<Loaded> {
+    let loaded = Loaded::open(model)?;
+    for warning in &loaded.warnings {
+        warn(warning);
     }
-    Ok(config)
+    Ok(loaded)
+}
+
+/// Reads a saved trace.
+pub(crate) fn read_trace(path: &Path) -> Result<Trace> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Trace::from_json(&text).with_context(|| path.display().to_string())
 }
 
 /// Writes to a file, whole or not at all, or to standard output.

@@ -49,7 +49,7 @@ impl ModelFiles {
     }
 
     fn described(model: &str, weights: Option<PathBuf>) -> Result<ModelFiles, DetectError> {
-        let Loaded { mut config, mut warnings } = Loaded::open(model)?;
+        let Loaded { mut config, mut warnings, .. } = Loaded::open(model)?;
         let path = Path::new(model);
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
             let beside = path.with_file_name(PREPROCESSOR);
