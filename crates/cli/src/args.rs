@@ -4,8 +4,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
 use crate::compare::CompareArgs;
+use crate::conventions::ConventionsArgs;
 use crate::convert::ConvertArgs;
 use crate::detect::DetectArgs;
+use crate::params::ParamsArgs;
 use crate::run::RunArgs;
 use crate::show::ShowArgs;
 use crate::statics::StaticArgs;
@@ -102,6 +104,25 @@ Exit code 1 means that the sides differ by more than --fail-over. Norms, biases,
 arithmetic, post-processing and heads that the model does not run, which one exporter folds, splits or adds and another does
 not, are listed by name and do not count. Take the structure that was exported: RepVGG branches are work.")]
     Compare(Box<CompareArgs>),
+    /// One model under every convention, and what makes each total differ from full's
+    #[command(after_help = "Examples:
+  detrace conventions rtdetr_r50vd
+  detrace conventions rtdetrv2_r18vd --framework hf --format markdown
+  detrace conventions rtdetr_hgnetv2_l --structure deploy --input 2x3x480x640
+  detrace conventions --from r18.trace.json --format json --output r18.conventions.json
+
+Nothing runs. The terms of a row add up to its difference, exactly. Tools that print MACs are compared with full's MACs,
+tools that print FLOPs with its FLOPs.")]
+    Conventions(ConventionsArgs),
+    /// All parameters of a model by what they are for, and every tool's number of them
+    #[command(after_help = "Examples:
+  detrace params rtdetr_r50vd
+  detrace params rtdetr_r18vd --structure deploy --framework hf
+  detrace params config.json --format json
+  detrace params --from r18.trace.json --format csv --output r18.csv
+
+Nothing runs. The terms of a row add up to its difference to all learned weights and biases, exactly.")]
+    Params(ParamsArgs),
 }
 
 #[derive(Debug, clap::Args)]

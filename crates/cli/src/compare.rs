@@ -13,7 +13,7 @@ use detrace_report::{by_x, diff_json, diff_markdown, diff_table};
 use crate::args::Structure;
 use crate::show::convention;
 use crate::trace::{DEFAULT_INPUT, Input, parse_shape, trace};
-use crate::{VERSIONS, emit, load, report, warn, writable};
+use crate::{VERSIONS, emit, load, read_trace, report, warn, writable};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompareArgs {
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     }
     let config = args.model.as_deref().map(load).transpose()?;
     let shape = args.input.as_deref().map(parse_shape).transpose()?;
-    let saved = args.from.as_deref().map(read).transpose()?;
+    let saved = args.from.as_deref().map(read_trace).transpose()?;
     // What is read can be wrong, so it is read before anything runs.
     let there = match args.against.as_str() {
         "plan" => None,
@@ -129,13 +129,7 @@ fn right(path: &Path, input: Option<[usize; 4]>) -> Result<Trace> {
     if path.is_file() && path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("json")) {
         bail!("{}: expected a trace (--trace-out) or {}", path.display(), import::FORMATS);
     }
-    read(path)
-}
-
-/// A saved trace.
-fn read(path: &Path) -> Result<Trace> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Trace::from_json(&text).with_context(|| path.display().to_string())
+    read_trace(path)
 }
 
 /// The plan of the network that a trace is of.

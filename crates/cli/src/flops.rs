@@ -6,7 +6,7 @@ use detrace_flops::Trace;
 
 use crate::args::FlopsArgs;
 use crate::trace::{DEFAULT_INPUT, Input, check, parse_shape, trace};
-use crate::{blob, files, graph, load};
+use crate::{blob, files, graph, open, read_trace};
 
 /// `detrace flops`.
 pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
@@ -18,8 +18,7 @@ pub(crate) fn run(args: &FlopsArgs) -> Result<ExitCode> {
 /// The facts: of a forward pass, or as saved.
 fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
     if let Some(path) = &args.from {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let trace = Trace::from_json(&text).with_context(|| path.display().to_string())?;
+        let trace = read_trace(path)?;
         let config = detrace_config::zoo::get(&trace.meta.model).and_then(Result::ok);
         return Ok((trace, config));
     }
@@ -31,7 +30,9 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         return Ok((trace, None));
     }
     // An image is prepared as the model's files say.
-    let config = if args.blob.is_some() { files(model)?.config } else { load(model)? };
+    let loaded = if args.blob.is_some() { files(model)?.loaded } else { open(model)? };
+    let framework = loaded.framework();
+    let config = loaded.config;
     let shape = args.input.as_deref().map(parse_shape).transpose()?;
     let input = match &args.blob {
         Some(path) => {
@@ -40,5 +41,7 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         }
         None => Input::Random(shape.unwrap_or(DEFAULT_INPUT)),
     };
-    Ok((trace(&config, input, args.seed.unwrap_or(0), args.structure.unwrap_or_default().into())?, Some(config)))
+    let mut trace = trace(&config, input, args.seed.unwrap_or(0), args.structure.unwrap_or_default().into())?;
+    trace.meta.framework = framework.to_owned();
+    Ok((trace, Some(config)))
 }

@@ -4,14 +4,17 @@ mod args;
 mod bench;
 mod blob;
 mod compare;
+mod conventions;
 mod convert;
 mod custom;
 mod detect;
+mod facts;
 mod flops;
 mod graph;
 mod guess;
 mod models;
 mod network;
+mod params;
 mod run;
 mod show;
 mod statics;
@@ -26,6 +29,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use detrace_config::{Config, Loaded};
 use detrace_detect::ModelFiles;
+use detrace_flops::Trace;
 
 /// Ours, candle's and the Paddle whose rules are mirrored.
 pub(crate) const VERSIONS: detrace_report::Versions =
@@ -48,6 +52,8 @@ pub fn main() -> ExitCode {
         args::Command::Static(args) => statics::run(&args),
         args::Command::Bench(args) => bench::run(&args),
         args::Command::Compare(args) => compare::run(&args),
+        args::Command::Conventions(args) => conventions::run(&args),
+        args::Command::Params(args) => params::run(&args),
     };
     match done {
         Ok(code) => code,
@@ -77,18 +83,29 @@ pub(crate) fn warn(message: &str) {
 
 /// Reads a model's configuration: a name of the zoo or a file.
 pub(crate) fn load(model: &str) -> Result<Config> {
-    let Loaded { config, warnings } = Loaded::open(model)?;
-    for warning in warnings {
-        warn(&warning);
+    open(model).map(|loaded| loaded.config)
+}
+
+/// The same with what else is known of it; its reader's warnings are shown.
+pub(crate) fn open(model: &str) -> Result<Loaded> {
+    let loaded = Loaded::open(model)?;
+    for warning in &loaded.warnings {
+        warn(warning);
     }
-    Ok(config)
+    Ok(loaded)
+}
+
+/// Reads a saved trace.
+pub(crate) fn read_trace(path: &Path) -> Result<Trace> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Trace::from_json(&text).with_context(|| path.display().to_string())
 }
 
 /// Reads a model's configuration with the preprocessing beside it, and finds its checkpoint: a name of the zoo, a file or a
 /// folder.
 pub(crate) fn files(model: &str) -> Result<ModelFiles> {
     let files = ModelFiles::open(model)?;
-    for warning in &files.warnings {
+    for warning in &files.loaded.warnings {
         warn(warning);
     }
     Ok(files)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use candle_core::Device;
-use detrace_config::{Config, Needed};
+use detrace_config::{Config, Loaded, Needed};
 use detrace_detect::ModelFiles;
 use detrace_rtdetr::RtDetr;
 use detrace_weights::{Checkpoint, Report, Weights, WeightsError};
@@ -40,7 +40,7 @@ impl NetworkArgs {
     /// The configuration with the preprocessing beside it, and the checkpoint if the model is a folder.
     pub(crate) fn files(&self) -> Result<ModelFiles> {
         let files = files(&self.model)?;
-        Ok(ModelFiles { config: self.with_classes(files.config)?, ..files })
+        Ok(ModelFiles { loaded: Loaded { config: self.with_classes(files.loaded.config)?, ..files.loaded }, ..files })
     }
 
     fn with_classes(&self, mut config: Config) -> Result<Config> {

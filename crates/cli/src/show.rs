@@ -7,22 +7,26 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use detrace_config::Config;
-use detrace_flops::{Convention, Count, CustomOps, Timing, Trace, conventions, count};
+use detrace_flops::{Convention, Count, CustomOps, Timing, Trace, View, conventions, count, count_as};
 use detrace_report::{
     Rename, by_x, csv, json, kinds, layers, markdown, paddle_static_table, paddle_table, paddle_totals, stages,
     thousands, tree,
 };
 use detrace_weights::PaddleNames;
 
+use crate::facts::FrameworkArg;
 use crate::{VERSIONS, custom, emit, graph, report, warn, writable};
 
 /// What is counted and how it is shown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
-    /// Whose rules count: full, paddle, or paddle-static of Paddle's programs [default: several in the overview, full
-    /// elsewhere]
+    /// Whose rules count: full, paddle, paddle-static of Paddle's programs, or a tool for PyTorch: fvcore, thop,
+    /// ultralytics-thop, ptflops, ptflops-aten, calflops, deepspeed, torch-flop-counter, torch-profiler, torchinfo [default:
+    /// several in the overview, full elsewhere]
     #[arg(long, value_name = "NAME")]
     pub(crate) convention: Option<String>,
+    #[command(flatten)]
+    pub(crate) framework: FrameworkArg,
     /// Print every layer, not only blocks
     #[arg(long)]
     pub(crate) detail: bool,
@@ -111,7 +115,7 @@ impl Show<'_> {
             Format::Paddle => &conventions::PADDLE,
             _ => convention.unwrap_or(&conventions::FULL),
         };
-        let counted = count(trace, chosen, custom_ops)?;
+        let counted = count_as(&View::new(trace, args.framework.of(trace)), chosen, custom_ops)?;
         let note = graph::note(trace, &counted, chosen)?;
         let notes = note.iter().filter(|_| args.format != Format::Table).cloned();
         for message in custom::unused(custom_ops, trace, &counted, chosen).into_iter().chain(notes) {

@@ -6,7 +6,7 @@ use detrace_graph::plan;
 use crate::args::Structure;
 use crate::show::ShowArgs;
 use crate::trace::{DEFAULT_INPUT, parse_shape};
-use crate::{graph, load};
+use crate::{graph, open};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StaticArgs {
@@ -32,7 +32,9 @@ pub(crate) fn run(args: &StaticArgs) -> Result<ExitCode> {
     if let Some(trace) = graph::open(&args.model, args.input.as_deref(), &args.show, unfit)? {
         return show.show(&trace, None);
     }
-    let config = load(&args.model)?;
+    let loaded = open(&args.model)?;
     let input = args.input.as_deref().map_or(Ok(DEFAULT_INPUT), parse_shape)?;
-    show.show(&plan(&config, args.structure.unwrap_or_default().into(), input)?, Some(&config))
+    let mut trace = plan(&loaded.config, args.structure.unwrap_or_default().into(), input)?;
+    trace.meta.framework = loaded.framework().to_owned();
+    show.show(&trace, Some(&loaded.config))
 }

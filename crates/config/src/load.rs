@@ -17,9 +17,16 @@ pub struct Loaded {
     /// One line each, naming the file and where possible the line: what was ignored, guessed or is missing, though the
     /// configuration can be used.
     pub warnings: Vec<String>,
+    /// Whether it was read from a configuration of Hugging Face transformers.
+    pub of_transformers: bool,
 }
 
 impl Loaded {
+    /// Whose configuration it was, as traces say it: `hf`, or nothing.
+    pub fn framework(&self) -> &'static str {
+        if self.of_transformers { "hf" } else { "" }
+    }
+
     /// Loads the model that a user named: a variant of the [`zoo`], or a file. A file is told by its keys:
     ///
     /// | form | told by |
@@ -35,7 +42,7 @@ impl Loaded {
     /// error names the file, and the line where there is one.
     pub fn open(model: &str) -> Result<Loaded, ConfigError> {
         if let Some(config) = zoo::get(model) {
-            return Ok(Loaded { config: config?, warnings: Vec::new() });
+            return Ok(Loaded { config: config?, warnings: Vec::new(), of_transformers: false });
         }
         let path = Path::new(model);
         match source::read(path, model)? {
@@ -55,7 +62,9 @@ impl Loaded {
         let top = Node::parse(text, &file, &mut warnings)?.into_map("the file")?;
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().trim().to_owned()).unwrap_or_default();
         let name = if stem.is_empty() { "unnamed".to_owned() } else { stem };
-        let config = match Form::of(&top) {
+        let form = Form::of(&top);
+        let of_transformers = matches!(form, Some(Form::HuggingFace));
+        let config = match form {
             Some(Form::Own) => Config::from_yaml(text, shown)?,
             Some(Form::Paddle) => paddle::read(name, path, &file, top, &mut warnings)?,
             Some(Form::HuggingFace) => hf::read(name, &file, &top, &mut warnings)?,
@@ -71,7 +80,7 @@ impl Loaded {
                 return Err(ConfigError::Parse { path: shown.to_owned(), reason: reason.into() });
             }
         };
-        Ok(Loaded { config, warnings })
+        Ok(Loaded { config, warnings, of_transformers })
     }
 }
 

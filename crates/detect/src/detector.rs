@@ -32,8 +32,8 @@ impl Detector {
     pub fn from_dir(path: impl AsRef<Path>) -> Result<Detector, DetectError> {
         let files = ModelFiles::in_dir(path.as_ref())?;
         let checkpoint = Checkpoint::open(files.weights.unwrap_or_default())?;
-        let weights = Weights::load(checkpoint, &RtDetr::needed(&files.config)?, false)?;
-        let network = RtDetr::new(&files.config, Structure::Deploy, weights.var_builder(&Device::Cpu))?;
+        let weights = Weights::load(checkpoint, &RtDetr::needed(&files.loaded.config)?, false)?;
+        let network = RtDetr::new(&files.loaded.config, Structure::Deploy, weights.var_builder(&Device::Cpu))?;
         Ok(Detector::new(network, Device::Cpu))
     }
 

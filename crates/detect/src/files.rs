@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use detrace_config::{Config, ConfigError, Loaded};
+use detrace_config::{ConfigError, Loaded};
 
 use crate::DetectError;
 
@@ -13,10 +13,9 @@ const WEIGHTS: [&str; 5] = ["safetensors", "pth", "pt", "bin", "pdparams"];
 /// A model's files: the configuration with the preprocessing that goes with it, and the checkpoint if it is known.
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
-    /// The configuration. A `preprocessor_config.json` beside a `.json` is obeyed.
-    pub config: Config,
-    /// What the readers of the configuration want the user to know, a line each.
-    pub warnings: Vec<String>,
+    /// The configuration, with what its readers want the user to know. A `preprocessor_config.json` beside a `.json` is
+    /// obeyed.
+    pub loaded: Loaded,
     /// The checkpoint in the model's folder; none where the model is no folder.
     pub weights: Option<PathBuf>,
 }
@@ -49,15 +48,15 @@ impl ModelFiles {
     }
 
     fn described(model: &str, weights: Option<PathBuf>) -> Result<ModelFiles, DetectError> {
-        let Loaded { mut config, mut warnings } = Loaded::open(model)?;
+        let mut loaded = Loaded::open(model)?;
         let path = Path::new(model);
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
             let beside = path.with_file_name(PREPROCESSOR);
             if beside.exists() {
-                warnings.extend(config.read_preprocessor(&beside)?);
+                loaded.warnings.extend(loaded.config.read_preprocessor(&beside)?);
             }
         }
-        Ok(ModelFiles { config, warnings, weights })
+        Ok(ModelFiles { loaded, weights })
     }
 }
 

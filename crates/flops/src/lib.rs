@@ -12,6 +12,7 @@ mod convention;
 pub mod conventions;
 mod count;
 mod diff;
+pub mod explain;
 mod kind;
 mod op;
 mod structure;

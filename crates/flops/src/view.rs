@@ -134,6 +134,9 @@ impl<'a> View<'a> {
             view.add_what_transformers_does();
         }
         view.called = trace.ops.iter().chain(&view.added).map(|op| op.owner().to_owned()).collect();
+        if trace.ops.iter().any(|op| op.role == "tile_content") {
+            view.called.insert("decoder.tgt_embed".to_owned());
+        }
         view
     }
 

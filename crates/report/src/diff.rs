@@ -2,53 +2,17 @@
 
 use detrace_flops::{Agreement, Call, Diff, DiffRow, Joined, Side, Timing};
 
-use crate::table::table;
+use crate::part::{self, Part};
 use crate::{by_x, thousands};
 
 /// The comparison as text.
 pub fn diff_table(diff: &Diff<'_>, fail_over: f64) -> String {
-    parts(diff, fail_over).iter().map(Part::text).collect::<Vec<_>>().join("\n")
+    part::text(&parts(diff, fail_over))
 }
 
 /// The comparison as Markdown.
 pub fn diff_markdown(diff: &Diff<'_>, fail_over: f64) -> String {
-    parts(diff, fail_over).iter().map(Part::markdown).collect::<Vec<_>>().join("\n")
-}
-
-/// A piece of the report.
-enum Part {
-    Lines(Vec<String>),
-    Table { header: Vec<&'static str>, left: usize, rows: Vec<Vec<String>> },
-}
-
-impl Part {
-    fn text(&self) -> String {
-        match self {
-            Part::Lines(lines) => lines.iter().map(|line| format!("{line}\n")).collect(),
-            Part::Table { header, left, rows } => {
-                let mut table = table(header, *left);
-                for row in rows {
-                    table.add_row(row);
-                }
-                format!("{table}\n")
-            }
-        }
-    }
-
-    fn markdown(&self) -> String {
-        let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        match self {
-            Part::Lines(lines) => lines.iter().map(|line| format!("{line}  \n")).collect(),
-            Part::Table { header, left, rows } => {
-                let names: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
-                let lines: Vec<String> =
-                    (0..header.len()).map(|at| if at < *left { "---" } else { "--:" }.to_owned()).collect();
-                let escaped = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
-                let body = rows.iter().map(|cells| row(&cells.iter().map(escaped).collect::<Vec<_>>()));
-                row(&names) + &row(&lines) + &body.collect::<String>()
-            }
-        }
-    }
+    part::markdown(&parts(diff, fail_over))
 }
 
 fn parts(diff: &Diff<'_>, fail_over: f64) -> Vec<Part> {

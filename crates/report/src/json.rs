@@ -1,4 +1,4 @@
-use detrace_flops::{Audit, Count, SCHEMA};
+use detrace_flops::{Audit, Count, SCHEMA, Unit};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -38,6 +38,12 @@ pub fn json(count: &Count, versions: &Versions, rename: Rename<'_>) -> Value {
         "layers": layers, "audit": audit(&count.audit, rename),
         "versions": versions,
     });
+    if let Some(framework) = count.framework {
+        value["framework"] = framework.name().into();
+    }
+    if count.unit == Unit::Flop {
+        value["macs"] = count.macs.into();
+    }
     if count.convention == "full" {
         value["macs"] = count.macs.into();
         value["flops"] = count.flops.into();

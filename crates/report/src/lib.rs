@@ -1,6 +1,7 @@
 //! Counts and times as text. Reports format; they never compute a count.
 
 mod bench;
+mod conventions;
 mod csv;
 mod diff;
 mod diff_json;
@@ -8,19 +9,25 @@ mod json;
 mod markdown;
 mod paddle;
 mod paddle_static;
+mod params;
+mod part;
 mod table;
 mod tree;
 
 pub use self::csv::csv;
 pub use bench::{Bench, Layer, Machine, Summary};
+pub use conventions::{conventions_csv, conventions_json, conventions_markdown, conventions_table};
 pub use diff::{diff_markdown, diff_table};
 pub use diff_json::diff_json;
 pub use json::{Versions, json};
 pub use markdown::markdown;
 pub use paddle::{paddle_table, paddle_totals};
 pub use paddle_static::paddle_static_table;
+pub use params::{Merging, ParamsReport};
 pub use table::{kinds, layers, stages, thousands};
 pub use tree::tree;
+
+use table::signed;
 
 /// How a row's canonical path is shown; `None` keeps it.
 pub type Rename<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -5,7 +5,10 @@ use crate::{Rename, by_x, shown};
 
 /// 68348108800 as `68,348,108,800`.
 pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
+    grouped(&number.to_string())
+}
+
+fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -14,6 +17,16 @@ pub fn thousands(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A difference in groups of three digits, with its sign.
+pub(crate) fn signed(number: i128) -> String {
+    let sign = match number {
+        0 => "",
+        _ if number < 0 => "-",
+        _ => "+",
+    };
+    format!("{sign}{}", grouped(&number.unsigned_abs().to_string()))
 }
 
 pub(crate) fn milliseconds(ns: u64) -> String {

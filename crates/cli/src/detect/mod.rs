@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use detrace_config::Loaded;
 use detrace_detect::{Detector, Labels, ModelFiles, RgbImage, draw, open_image};
 use image::ImageFormat;
 use image::codecs::jpeg::JpegEncoder;
@@ -84,7 +85,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
 
 impl DetectArgs {
     fn detector(&self) -> Result<Detector> {
-        let ModelFiles { config, weights, .. } = self.network.files()?;
+        let ModelFiles { loaded: Loaded { config, .. }, weights } = self.network.files()?;
         let device = self.network.device()?;
         let Some(weights) = self.weights.clone().or(weights) else {
             let model = &self.network.model;

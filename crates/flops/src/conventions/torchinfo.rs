@@ -13,7 +13,7 @@
 //! lists the decoder twice, counts its layers that ran once more, and clips what is left of the module around it at 0.
 
 use super::formulas::{bias, conv_macs, learned};
-use crate::{Besides, Convention, Form, Framework, Kind, Op, Rule, Standing, Unit, View, Work};
+use crate::{Besides, Convention, Form, Framework, Kind, Op, Param, Rule, Standing, Unit, View, Work};
 
 /// See the module documentation.
 pub static TORCHINFO: Convention = Convention {
@@ -45,14 +45,13 @@ fn params_besides(view: &View<'_>) -> Vec<Besides> {
     if view.framework != Framework::Official {
         return Vec::new();
     }
-    let sum = |prefix: &str, called: bool| -> i64 {
-        let params = view.trace().params.iter().filter(|param| param.name.starts_with(prefix));
-        params.filter(|param| view.is_called(param) == called).map(|param| param.numel() as i64).sum()
+    let sum = |wanted: &dyn Fn(&Param) -> bool| -> i64 {
+        view.trace().params.iter().filter(|param| wanted(param)).map(|param| param.numel() as i64).sum()
     };
-    let again = sum("decoder.decoder.layers.", true);
-    let lost = sum("decoder.denoising_class_embed.", false)
-        + sum("decoder.tgt_embed.", false)
-        + sum("decoder.dec_bbox_head.", false);
+    let again = sum(&|param| param.name.starts_with("decoder.decoder.layers.") && view.is_called(param));
+    let read_directly = ["decoder.denoising_class_embed", "decoder.tgt_embed"];
+    let idle_head = |param: &Param| param.name.starts_with("decoder.dec_bbox_head.") && !view.is_called(param);
+    let lost = sum(&|param| read_directly.contains(&param.owner()) || idle_head(param));
     // What is left of the module around the decoder is `lost - again`, or 0 where that is negative.
     if lost >= again {
         return Vec::new();

@@ -32,6 +32,8 @@ pub(super) fn trace(name: &str, graph: &Graph, facts: &Facts<'_>) -> Result<Trac
     let model = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
     let meta = Meta {
         model,
+        version: String::new(),
+        framework: String::new(),
         structure: "graph".to_owned(),
         input: facts.image.clone(),
         device: "none".to_owned(),
