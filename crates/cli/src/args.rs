@@ -37,6 +37,7 @@ pub(crate) enum Command {
   detrace flops --from r18.trace.json --convention paddle --detail
   detrace flops rtdetr_r18vd --convention paddle --custom-op 'layer_norm=5*out'
   detrace flops rtdetr_r18vd --blob photo.jpg --format tree
+  detrace flops model.onnx --detail
   detrace flops model.pdmodel --convention paddle-static --detail
   detrace flops inference.json --input 8x3x640x640")]
     Flops(Box<FlopsArgs>),
@@ -141,7 +142,7 @@ pub(crate) enum ModelsFormat {
 #[derive(Debug, clap::Args)]
 pub(crate) struct FlopsArgs {
     /// A model of the zoo (see `detrace models`), a YAML file, a PaddleDetection yml, or a Hugging Face config.json; or a
-    /// graph file that is counted without running: a Paddle program (.pdmodel, Paddle 3's .json)
+    /// graph file that is counted without running: ONNX (.onnx) or a Paddle program (.pdmodel, Paddle 3's .json)
     #[arg(value_name = "MODEL|GRAPH", required_unless_present = "from", conflicts_with = "from")]
     pub(crate) model: Option<String>,
     /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: 1x3x640x640, and of a graph file what it

@@ -11,7 +11,7 @@ use crate::{graph, open};
 #[derive(Debug, clap::Args)]
 pub(crate) struct StaticArgs {
     /// A model of the zoo (see `detrace models`), a YAML file, a PaddleDetection yml, or a Hugging Face config.json; or a
-    /// graph file: a Paddle program (.pdmodel, Paddle 3's .json)
+    /// graph file: ONNX (.onnx) or a Paddle program (.pdmodel, Paddle 3's .json)
     #[arg(value_name = "MODEL|GRAPH")]
     pub(crate) model: String,
     /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: 1x3x640x640, and of a graph file what it
