@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use detrace_config::Config;
-use detrace_flops::explain::{explain_params, holdings};
+use detrace_flops::explain::{explain_params, holdings, other_buffers};
 use detrace_flops::{Param, ParamRole, Structure, Trace, View, conventions};
 use detrace_graph::plan;
 use detrace_report::{Merging, ParamsReport};
@@ -48,6 +48,7 @@ pub(crate) fn run(args: &ParamsArgs) -> Result<ExitCode> {
         meta: &trace.meta,
         framework: facts.framework,
         holdings: holdings(&view),
+        buffers: other_buffers(&view),
         merging: facts.config.as_ref().map(|config| merging(config, trace)).transpose()?,
         tools: tools.map(|convention| explain_params(&view, convention)).collect::<Result<_, _>>()?,
     };

@@ -104,8 +104,8 @@ pub struct View<'a> {
     attentions: HashSet<&'a str>,
     /// Norms whose scale and shift are buffers.
     frozen: HashSet<&'a str>,
-    /// Blocks that sample whole pixels.
-    discrete: HashSet<&'a str>,
+    /// Whether the decoder samples whole pixels.
+    discrete: bool,
     /// Modules that exist in the trace's model and not in the framework's.
     absent: Vec<String>,
 }
@@ -127,7 +127,7 @@ impl<'a> View<'a> {
             called: HashSet::new(),
             attentions: owners(Kind::Matmul, "scores").collect(),
             frozen: trace.ops.iter().filter(frozen).map(|op| op.path.as_str()).collect(),
-            discrete: owners(Kind::Gather, "sampling").collect(),
+            discrete: owners(Kind::Gather, "sampling").next().is_some(),
             absent: Vec::new(),
         };
         if framework == Framework::HuggingFace {
@@ -216,8 +216,7 @@ impl<'a> View<'a> {
         if self.framework == Framework::HuggingFace {
             return Standing::Trained;
         }
-        let block = owner.strip_suffix(".sampling_offsets");
-        if block.is_some_and(|block| self.discrete.contains(block)) {
+        if self.discrete && owner.ends_with(".cross_attn.sampling_offsets") {
             return Standing::Untrained;
         }
         // The official configurations freeze norms and stem together. Folding norms makes new, trainable convolutions.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use detrace_config::Config;
-use detrace_flops::{Convention, CustomOps, Framework, Structure, View, count_as};
+use detrace_flops::{Convention, CustomOps, Framework, Structure, View, count, count_as};
 use detrace_graph::plan;
 use serde::Deserialize;
 
@@ -56,5 +56,33 @@ fn totals_are_those_that_the_tools_printed() {
         }
     }
     assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(compared > 400, "only {compared} figures were compared");
+    assert!(compared > 1000, "only {compared} figures were compared");
+}
+
+/// Counts of modules, with everything inside them, as fvcore and FlopCounterMode list them.
+#[test]
+fn modules_count_what_the_tools_list() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/torch/layers.json");
+    let text = std::fs::read_to_string(path).expect("the fixture");
+    type Tables = BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>;
+    let tables: Tables = serde_json::from_str(&text).expect("as described");
+    let mut compared = 0;
+    for (model, tables) in tables {
+        let trace =
+            plan(&Config::load(&model).expect("a variant"), Structure::Train, [1, 3, 640, 640]).expect("a plan");
+        for (name, modules) in tables {
+            let convention = Convention::by_name(&name).expect("a convention");
+            let rows = count(&trace, convention, &CustomOps::new()).expect("counts").rows;
+            for (module, want) in modules {
+                let is_inside = |path: &str| {
+                    path.strip_prefix(module.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '#']))
+                };
+                let got: u64 = rows.iter().filter(|row| is_inside(&row.path)).map(|row| row.count).sum();
+                assert_eq!(got, want, "{model} {name} {module}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 600, "only {compared} modules were compared");
 }

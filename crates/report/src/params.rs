@@ -1,6 +1,6 @@
 //! A model's parameters broken down.
 
-use detrace_flops::explain::{Holdings, ParamTerms};
+use detrace_flops::explain::{Buffer, Holdings, ParamTerms};
 use detrace_flops::{Framework, Meta};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,6 +31,8 @@ pub struct ParamsReport<'a> {
     pub framework: Framework,
     /// The tensors by what they are held for.
     pub holdings: Holdings,
+    /// The framework's other buffers.
+    pub buffers: Vec<Buffer>,
     /// Train against deploy, where the configuration is known.
     pub merging: Option<Merging>,
     /// Every tool's number.
@@ -61,7 +63,14 @@ impl ParamsReport<'_> {
             };
             held.push(vec![sort.holding.words().to_owned(), names, thousands(sort.params)]);
         }
-        held.push(vec!["learned: all but statistics".to_owned(), String::new(), thousands(self.holdings.learned())]);
+        for Buffer { buffer, elements } in &self.buffers {
+            held.push(vec![format!("buffers: {buffer}"), String::new(), thousands(*elements)]);
+        }
+        held.push(vec![
+            "learned: all but statistics and such buffers".to_owned(),
+            String::new(),
+            thousands(self.holdings.learned()),
+        ]);
         let mut parts = vec![
             Part::Lines(vec![headline(self.meta, self.framework)]),
             Part::Table { header: vec!["parameters", "in", "elements"], left: 2, rows: held },
@@ -80,7 +89,7 @@ impl ParamsReport<'_> {
         parts
     }
 
-    /// As JSON, schema 1: `holdings`, a list with `holding`, `params` and `modules`; `learned`; `merging`; `conventions`.
+    /// As JSON, schema 1: `holdings`, a list with `holding`, `params` and `modules`; `buffers`; `learned`; `merging`; `conventions`.
     pub fn json(&self) -> Value {
         let tools: Vec<Value> = self
             .tools
@@ -94,6 +103,7 @@ impl ParamsReport<'_> {
             .collect();
         let mut value = about(self.meta, self.framework);
         value["holdings"] = json!(self.holdings.sorts);
+        value["buffers"] = json!(self.buffers);
         value["learned"] = self.holdings.learned().into();
         value["merging"] = json!(self.merging);
         value["conventions"] = tools.into();
@@ -109,6 +119,9 @@ impl ParamsReport<'_> {
         writer.write_record(["of", "what", "params"])?;
         for sort in &self.holdings.sorts {
             writer.write_record(["model", sort.holding.words(), &sort.params.to_string()])?;
+        }
+        for Buffer { buffer, elements } in &self.buffers {
+            writer.write_record(["model", &format!("buffers: {buffer}"), &elements.to_string()])?;
         }
         for tool in &self.tools {
             writer.write_record([tool.convention, "total", &tool.params.to_string()])?;

@@ -4,7 +4,7 @@ mod counts;
 mod params;
 
 pub use counts::{Explained, explain};
-pub use params::{Holding, Holdings, ParamTerms, Sort, explain_params, holdings};
+pub use params::{Buffer, Holding, Holdings, ParamTerms, Sort, explain_params, holdings, other_buffers};
 
 /// A named part of a difference.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

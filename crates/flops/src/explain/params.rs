@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::{Term, Terms};
 use crate::conventions::FULL;
-use crate::{Convention, CountError, CustomOps, Param, ParamRole, Standing, Verdict, View, count_as};
+use crate::{
+    Convention, CountError, CustomOps, Framework, Kind, Param, ParamRole, Standing, Verdict, View, count_as, numel,
+};
 
 /// What a tensor of a model is held for. The order is that of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -111,6 +113,41 @@ fn holding(view: &View<'_>, param: &Param) -> Holding {
             }
         }
     }
+}
+
+/// A buffer that no checkpoint needs: it follows from the configuration, or inference does not read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Buffer {
+    /// What it is.
+    pub buffer: &'static str,
+    /// Elements of all of its sort.
+    pub elements: u64,
+}
+
+/// The buffers that a framework's model has besides statistics and frozen norms. The trace does not list them; that they
+/// exist follows from what ran.
+pub fn other_buffers(view: &View<'_>) -> Vec<Buffer> {
+    let ops = &view.trace().ops;
+    let role = |role: &str| ops.iter().filter(|op| op.role == role).map(|op| numel(&op.output)).sum::<u64>();
+    let counters = ops.iter().filter(|op| op.kind == Kind::BatchNorm && !view.is_frozen(op)).count() as u64;
+    let mut buffers = vec![Buffer { buffer: "counters of training batches (num_batches_tracked)", elements: counters }];
+    let official = view.framework == Framework::Official;
+    if official {
+        buffers.push(Buffer { buffer: "position embedding of the input's size", elements: role("pos_embed") });
+    }
+    if official && !view.is_v1() {
+        let anchors = role("anchors");
+        buffers.push(Buffer { buffer: "anchors and their mask", elements: anchors + anchors / 4 });
+    }
+    if !view.is_v1() {
+        let offsets = |param: &&Param| param.name.ends_with(".cross_attn.sampling_offsets.weight");
+        let layers = view.trace().params.iter().filter(offsets).filter(|param| !view.is_absent(param)).count() as u64;
+        let points = ops.iter().find(|op| op.kind == Kind::Softmax && op.path.contains(".cross_attn#"));
+        let points = points.and_then(|op| op.output.last()).map_or(0, |&points| points as u64);
+        buffers.push(Buffer { buffer: "scales of sampling points", elements: layers * points });
+    }
+    buffers.retain(|buffer| buffer.elements > 0);
+    buffers
 }
 
 /// A tool's number of parameters, and what it has more or less than `full`.
