@@ -7,7 +7,8 @@
 The networks are those of `transformers`, with random weights: nothing is downloaded. Of each
 
 - torch's FlopCounterMode is compared by kind of operation with `detrace static --convention full`;
-- an ONNX export is counted with the onnx package, on the shapes that onnxruntime sees, and compared likewise.
+- an ONNX export is counted with the onnx package alone, and compared likewise;
+- thop, fvcore, FlopCounterMode and calflops are compared with the conventions that mirror them.
 
 transformers runs the class head of every decoder layer, the official code (and detrace) that of the last one. Under
 `full` the others are added, by name: the last one's MACs, once for every other layer.
@@ -16,7 +17,10 @@ Exit codes: 0 all figures are equal; 1 one differs; 2 bad usage or bad input.
 """
 
 import argparse
+import contextlib
 import copy
+import dataclasses
+import io
 import json
 import math
 import os
@@ -89,7 +93,7 @@ def by_kind(full, layers):
 
 
 def torch_kinds(network, image):
-    """MACs by kind of torch.utils.flop_counter."""
+    """MACs by kind and total FLOPs of torch.utils.flop_counter."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
@@ -101,7 +105,7 @@ def torch_kinds(network, image):
         if kind is None:
             raise Refused(f"FlopCounterMode counted {name}, which has no kind here; add it to ATEN")
         macs[kind] = macs.get(kind, 0) + flops // 2
-    return macs
+    return macs, counter.get_total_flops()
 
 
 def onnx_kinds(network, image):
@@ -137,6 +141,39 @@ def onnx_kinds(network, image):
     return macs
 
 
+def thop_total(network, image):
+    import thop
+
+    macs, params = thop.profile(network, inputs=(image,), verbose=False)
+    return {"total": round(macs), "params": round(params)}
+
+
+def fvcore_total(network, image):
+    from fvcore.nn import FlopCountAnalysis, parameter_count
+
+    counted = FlopCountAnalysis(Tuple(network), image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    return {"total": round(counted.total()), "params": parameter_count(network)[""]}
+
+
+def torch_total(network, image):
+    return {"total": torch_kinds(network, image)[1]}
+
+
+def calflops_total(network, image):
+    from calflops import calculate_flops
+
+    flops, macs, params = calculate_flops(network, args=[image], print_results=False, output_as_string=False)
+    return {"total": round(flops), "macs": round(macs), "params": round(params)}
+
+
+TOOLS = {
+    "thop": thop_total,
+    "fvcore": fvcore_total,
+    "torch-flop-counter": torch_total,
+    "calflops": calflops_total,
+}
+
+
 class Table:
     """Prints figures beside each other and counts what differs."""
 
@@ -159,18 +196,25 @@ def check(program, spec, shape):
     import transformers
 
     print(f"{spec.name}, input {shape}, transformers {transformers.__version__}")
-    network = networks.hf_random(spec)
+    # transformers freezes every norm of its backbones, which the official code does from R50 on.
+    network = networks.hf_random(dataclasses.replace(spec, freeze_norm=True))
     image = torch.rand(*map(int, shape.split("x")))
     table = Table()
     full = by_kind(ours(program, spec.name, shape, "--convention", "full"), spec.layers_run)
     with torch.no_grad():
         counters = {
-            "FlopCounterMode": torch_kinds(copy.deepcopy(network), image),
+            "FlopCounterMode": torch_kinds(copy.deepcopy(network), image)[0],
             f"ONNX {OPSET} export": onnx_kinds(Tuple(copy.deepcopy(network)), image),
         }
         for counter, macs in counters.items():
             for kind in sorted(macs):
                 table.add(counter, f"{kind} MACs", macs[kind], full[kind])
+        for convention, tool in TOOLS.items():
+            mine = ours(program, spec.name, shape, "--framework", "hf", "--convention", convention)
+            with contextlib.redirect_stdout(io.StringIO()):
+                real = tool(copy.deepcopy(network), image)
+            for figure, number in real.items():
+                table.add(convention, figure, number, mine[figure])
     return table.done, table.failed
 
 
