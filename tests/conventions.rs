@@ -147,6 +147,8 @@ fn bad_input_is_refused() {
     refused(&["conventions", "rtdetr_r18vd", "--input", "1x3x100x640"], &["1x3x96x640"]);
     refused(&["conventions", "--from", "no/such.json"], &["no/such.json"]);
     refused(&["conventions", "rtdetr_r18vd", "--output", "no/such/folder/x.json"], &["no/such/folder"]);
+    let graph = format!("{}/tests/fixtures/graphs/rtdetr_r18vd.pdmodel", env!("CARGO_MANIFEST_DIR"));
+    refused(&["conventions", &graph], &["is a graph file", "detrace flops"]);
     let folder = Folder::new();
     let broken = folder.with("broken.json", b"{\"schema\": 1");
     refused(&["conventions", "--from", &broken], &["broken.json", "not a detrace trace"]);

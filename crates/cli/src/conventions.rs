@@ -10,7 +10,7 @@ use detrace_flops::{View, conventions};
 use detrace_report::{conventions_csv, conventions_json, conventions_markdown, conventions_table};
 
 use crate::facts::FactsArgs;
-use crate::{emit, graph, writable};
+use crate::{emit, graph, warn, writable};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConventionsArgs {
@@ -42,6 +42,11 @@ pub(crate) fn run(args: &ConventionsArgs) -> Result<ExitCode> {
     let (trace, framework) = (&facts.trace, facts.framework);
     let view = View::new(trace, framework);
     let of_graph = graph::is_of_graph(trace);
+    if of_graph {
+        warn(
+            "the trace is of a graph file: but for full and paddle-static, this is what the rules of tools that watch a model run give",
+        );
+    }
     let chosen = conventions::ALL.iter().filter(|convention| of_graph || !convention.of_programs);
     let rows = chosen.map(|convention| explain(&view, convention)).collect::<Result<Vec<_>, _>>()?;
     let text = match args.format {

@@ -1,11 +1,11 @@
 //! The facts that `conventions` and `params` are about: a model on paper, or a saved trace.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use detrace_config::Config;
 use detrace_flops::{Framework, Trace};
-use detrace_graph::plan;
+use detrace_graph::{import, plan};
 
 use crate::args::Structure;
 use crate::trace::{DEFAULT_INPUT, parse_shape};
@@ -64,7 +64,13 @@ impl FactsArgs {
                 (trace, config)
             }
             None => {
-                let loaded = open(self.model.as_deref().context("a model is needed")?)?;
+                let model = self.model.as_deref().context("a model is needed")?;
+                if import::is_graph(Path::new(model)) {
+                    bail!(
+                        "{model} is a graph file, which is neither the official code nor transformers; `detrace flops {model} --convention NAME` counts it"
+                    );
+                }
+                let loaded = open(model)?;
                 let input = self.input.as_deref().map_or(Ok(DEFAULT_INPUT), parse_shape)?;
                 let mut trace = plan(&loaded.config, self.structure.unwrap_or_default().into(), input)?;
                 trace.meta.framework = loaded.framework().to_owned();
