@@ -65,13 +65,13 @@ fn figures_fit_together() {
     assert_eq!(layer("decoder.query_pos_head.layers.0")["calls"], 3);
 }
 
-/// Threads of the program while it runs: its own, N of rayon, N - 1 of candle's pool beside the one that calls it.
+/// Threads of the program while it runs: its own, N of rayon, N - 1 each of candle's pool and of the kernels' beside the one that calls.
 #[cfg(target_os = "linux")]
 #[test]
 fn threads_are_as_many_as_asked_for() {
     use std::process::{Command, Stdio};
 
-    for (threads, environment, wanted) in [("1", None, 2), ("3", None, 6), ("1", Some("3"), 2)] {
+    for (threads, environment, wanted) in [("1", None, 2), ("3", None, 8), ("1", Some("3"), 2)] {
         let mut program = Command::new(env!("CARGO_BIN_EXE_detrace"));
         program.args(SMALL).args(["--warmup", "0", "--iters", "1", "--format", "json", "--threads", threads]);
         program.env_remove("RAYON_NUM_THREADS").env_remove("CANDLE_NUM_THREADS");

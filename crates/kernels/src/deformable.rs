@@ -1,6 +1,6 @@
 //! Multi-scale deformable sampling (Deformable DETR, Zhu et al. 2021, equation 3; RT-DETRv2 for the discrete form).
 
-use rayon::prelude::*;
+use crate::rows::fill;
 
 /// Shapes of one sampling. Rows are in the order of PyTorch's reference: values B × L × heads × channels, locations
 /// B × Q × heads × points × 2 (x, y), weights B × Q × heads × points, result B × Q × (heads × channels).
@@ -45,8 +45,8 @@ impl Deformable {
     /// row of `channels` values at a time.
     fn rows(&self, weights: &[f32], add: impl Fn(&mut [f32], &Level<'_>, usize, f32) + Sync) -> Vec<f32> {
         let points = self.total_points();
-        let mut output = vec![0.0f32; self.batch * self.queries * self.heads * self.channels];
-        output.par_chunks_mut(self.channels.max(1) * self.heads.max(1)).enumerate().for_each(|(query, output)| {
+        fill(self.batch * self.queries, self.heads * self.channels, |query, output| {
+            output.fill(0.0);
             let image = query / self.queries;
             for (head, output) in output.chunks_mut(self.channels).enumerate() {
                 let first = (query * self.heads + head) * points;
@@ -61,8 +61,7 @@ impl Deformable {
                     start += height * width;
                 }
             }
-        });
-        output
+        })
     }
 }
 

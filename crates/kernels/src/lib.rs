@@ -1,16 +1,33 @@
 //! CPU kernels on plain `f32` slices, one file each. They know nothing of candle; `detrace-nn` wraps them as custom ops.
 //!
-//! Every kernel takes row-major (NCHW) data and checks its dimensions with assertions: callers in this workspace build
-//! them from tensors' own shapes.
+//! Images are channels-last (N, H, W, C) unless a kernel says otherwise. Every kernel checks its dimensions
+//! with assertions: callers in this workspace build them from tensors' own shapes.
 
+#![allow(unsafe_code)] // the only crate that may; every block says why it is sound
+
+mod act;
+mod conv;
 mod deformable;
 mod depthwise;
+mod isa;
+mod layout;
+mod norm;
 mod pool;
+mod rows;
+mod scratch;
+mod threads;
 mod top_k;
+mod vector;
 mod window;
 
+pub use act::Act;
+pub use conv::{Algorithm, Conv, ConvShape, Images, Last, Order};
 pub use deformable::{Deformable, Nearest, sample_bilinear, sample_discrete};
 pub use depthwise::depthwise_conv2d;
+pub use isa::{Isa, isa};
+pub use layout::{concat_channels, to_channels_last, upsample2x};
+pub use norm::{layer_norm, softmax};
 pub use pool::{avg_pool2d, max_pool2d};
+pub use threads::threads;
 pub use top_k::top_k;
 pub use window::{Plane, Window};

@@ -1,6 +1,8 @@
 //! Geometry that pools and convolutions share.
 
-/// Batch, channels, height and width of an NCHW tensor.
+use crate::rows::fill;
+
+/// Batch, channels, height and width of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plane {
     /// Images.
@@ -62,6 +64,63 @@ impl Window {
             start.saturating_sub(self.padding[axis]).min(end)..end
         };
         (axis(row, 0, height), axis(column, 1, width))
+    }
+}
+
+/// Results that each depend on a window of channels-last images, made row by row on all threads.
+pub(crate) struct Rows<'a> {
+    input: &'a [f32],
+    plane: Plane,
+    window: Window,
+    size: (usize, usize),
+}
+
+impl<'a> Rows<'a> {
+    /// # Panics
+    /// If the slice is not the plane's size or the window does not fit.
+    pub(crate) fn new(input: &'a [f32], plane: Plane, window: Window) -> Rows<'a> {
+        assert_eq!(input.len(), plane.numel(), "the slice is not the plane's size");
+        let size = window.output(plane.height, plane.width).expect("the window fits its input");
+        Rows { input, plane, window, size }
+    }
+
+    /// Calls `make` for each row of the result.
+    pub(crate) fn make(&self, make: impl Fn(&Taps<'_>, &mut [f32]) + Sync) -> Vec<f32> {
+        let (height, width) = self.size;
+        let row = width * self.plane.channels;
+        fill(self.plane.batch * height, row, |index, out| {
+            make(&Taps { rows: self, image: index / height, row: index % height }, out);
+        })
+    }
+}
+
+/// What the windows of one row of the result see.
+pub(crate) struct Taps<'a> {
+    rows: &'a Rows<'a>,
+    image: usize,
+    row: usize,
+}
+
+impl<'a> Taps<'a> {
+    /// Channels of a pixel.
+    pub(crate) fn channels(&self) -> usize {
+        self.rows.plane.channels
+    }
+
+    /// The taps of the window at `column` that are inside the image, each with its pixel's channels.
+    #[inline(always)]
+    pub(crate) fn at(&self, column: usize) -> impl Iterator<Item = (usize, &'a [f32])> + Clone + use<'a> {
+        let Rows { input, plane, window, .. } = *self.rows;
+        let start = [self.row * window.stride[0], column * window.stride[1]];
+        let (ys, xs) = window.clip((self.row, column), (plane.height, plane.width));
+        let image = self.image;
+        ys.flat_map(move |y| {
+            xs.clone().map(move |x| {
+                let tap = (y + window.padding[0] - start[0]) * window.kernel[1] + x + window.padding[1] - start[1];
+                let pixel = (image * plane.height + y) * plane.width + x;
+                (tap, &input[pixel * plane.channels..][..plane.channels])
+            })
+        })
     }
 }
 

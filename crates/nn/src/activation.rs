@@ -1,6 +1,8 @@
 use candle_core::{Result, Tensor};
 use detrace_flops::Kind;
+use detrace_kernels::Act;
 
+use crate::engine::on_map;
 use crate::{Facts, Probe};
 
 /// An activation function.
@@ -26,10 +28,19 @@ impl Activation {
 
     /// Applies it without recording.
     pub fn apply(self, x: &Tensor) -> Result<Tensor> {
-        match self {
+        on_map(x, |x| match self {
             Activation::Relu => x.relu(),
             Activation::Silu => x.silu(),
             Activation::Gelu => x.gelu_erf(),
+        })
+    }
+
+    /// The same as the last step of our kernels.
+    pub(crate) fn act(self) -> Act {
+        match self {
+            Activation::Relu => Act::Relu,
+            Activation::Silu => Act::Silu,
+            Activation::Gelu => Act::Gelu,
         }
     }
 

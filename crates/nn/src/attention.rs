@@ -1,15 +1,16 @@
-use candle_core::{Module, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_flops::{Kind, Param};
 
+use crate::linear::Product;
 use crate::{Facts, Linear, Probe, declare};
 
 /// Multi-head attention with a packed input projection, as `torch.nn.MultiheadAttention` stores it.
 #[derive(Clone, Debug)]
 pub struct MultiheadAttention {
-    q_proj: candle_nn::Linear,
-    k_proj: candle_nn::Linear,
-    v_proj: candle_nn::Linear,
+    q_proj: Product,
+    k_proj: Product,
+    v_proj: Product,
     out_proj: Linear,
     slice: Vec<Param>,
     heads: usize,
@@ -25,9 +26,9 @@ impl MultiheadAttention {
             &vb.prefix(),
             &[Param::named("in_proj_weight", weight.dims()), Param::named("in_proj_bias", bias.dims())],
         );
-        let projection = |index: usize| -> Result<candle_nn::Linear> {
+        let projection = |index: usize| -> Result<Product> {
             let rows = |tensor: &Tensor| tensor.narrow(0, index * embed_dim, embed_dim)?.contiguous();
-            Ok(candle_nn::Linear::new(rows(&weight)?, Some(rows(&bias)?)))
+            Product::new(rows(&weight)?, rows(&bias)?)
         };
         Ok(MultiheadAttention {
             q_proj: projection(0)?,
@@ -64,8 +65,8 @@ impl MultiheadAttention {
     }
 
     /// A third of the packed projection: one product with its slice of the weight.
-    fn project(&self, role: &'static str, linear: &candle_nn::Linear, x: &Tensor) -> Result<Tensor> {
-        self.probe.role(role, Kind::Linear, || linear.forward(x), |y| Facts::new(&[x], y).params(&self.slice))
+    fn project(&self, role: &'static str, product: &Product, x: &Tensor) -> Result<Tensor> {
+        self.probe.role(role, Kind::Linear, || product.run(x), |y| Facts::new(&[x], y).params(&self.slice))
     }
 
     /// [N, L, E] → [N, heads, L, E / heads], a view.

@@ -3,7 +3,7 @@ use candle_nn::VarBuilder;
 use detrace_flops::Structure;
 
 use crate::norm::scale_and_shift;
-use crate::{Activation, BatchNorm2d, Conv2d, Conv2dConfig, Probe};
+use crate::{Activation, BatchNorm2d, Conv2d, Conv2dConfig, Probe, Residual};
 
 /// What shapes a convolution with its norm and activation.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +87,20 @@ impl ConvNorm {
                 })
             }
         }))
+    }
+
+    /// [`forward`](ConvNorm::forward) with an addition, and an activation of the sum, as the block's last operations;
+    /// where the norm is folded they are the convolution's last steps.
+    pub fn forward_residual(&self, x: &Tensor, residual: Residual<'_>) -> Result<Tensor> {
+        if let Form::Folded(conv) = &self.0 {
+            return conv.forward_residual(x, residual);
+        }
+        let Residual { tensor, block, act } = residual;
+        let sum = block.add("residual", &self.forward(x)?, tensor)?;
+        match act {
+            Some((activation, probe)) => activation.forward(probe, &sum),
+            None => Ok(sum),
+        }
     }
 
     /// `x`: [N, in, H, W]; result: [N, out, H′, W′].

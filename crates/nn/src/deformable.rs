@@ -3,7 +3,7 @@ use candle_nn::VarBuilder;
 use detrace_flops::Kind;
 use detrace_kernels::{Deformable, sample_bilinear, sample_discrete};
 
-use crate::conv::slice;
+use crate::engine::slice;
 use crate::{Facts, Linear, Probe};
 
 /// How a sampling point reads its level.

@@ -24,6 +24,7 @@ mod attention;
 mod conv;
 mod conv_norm;
 mod deformable;
+mod engine;
 mod facts;
 mod linear;
 mod mlp;
@@ -37,7 +38,7 @@ mod traced;
 
 pub use activation::Activation;
 pub use attention::MultiheadAttention;
-pub use conv::{Conv2d, Conv2dConfig};
+pub use conv::{Conv2d, Conv2dConfig, Residual};
 pub use conv_norm::{ConvNorm, ConvNormConfig, Folded};
 pub use deformable::{Attended, DeformableAttention, DeformableConfig, Sampler};
 pub use detrace_flops::Structure;

@@ -1,7 +1,9 @@
-use candle_core::{Module, Result, Tensor};
+use candle_core::{D, Module, Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_flops::{Attrs, Kind, Param};
+use detrace_kernels::layer_norm;
 
+use crate::engine::{channels_first, channels_last, is_ours, with_slice};
 use crate::{Facts, Probe, declare};
 
 /// ε of every norm in RT-DETR.
@@ -48,9 +50,19 @@ impl BatchNorm2d {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.probe.op(
             Kind::BatchNorm,
-            || x.broadcast_mul(&self.scale)?.broadcast_add(&self.shift),
+            || self.apply(x),
             |y| Facts::new(&[x], y).params(&self.params).attrs(Attrs { frozen: self.frozen, ..Attrs::default() }),
         )
+    }
+}
+
+impl BatchNorm2d {
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        if x.is_contiguous() {
+            return x.broadcast_mul(&self.scale)?.broadcast_add(&self.shift);
+        }
+        let row = |tensor: &Tensor| tensor.flatten_all();
+        channels_first(&channels_last(x)?.broadcast_mul(&row(&self.scale)?)?.broadcast_add(&row(&self.shift)?)?)
     }
 }
 
@@ -58,6 +70,7 @@ impl BatchNorm2d {
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     inner: candle_nn::LayerNorm,
+    epsilon: f32,
     params: Vec<Param>,
     probe: Probe,
 }
@@ -68,11 +81,29 @@ impl LayerNorm {
         let (weight, bias) = (vb.get(channels, "weight")?, vb.get(channels, "bias")?);
         let params = ["weight", "bias"].map(|name| Param::named(name, &[channels])).to_vec();
         declare(&vb.prefix(), &params);
-        Ok(LayerNorm { inner: candle_nn::LayerNorm::new(weight, bias, EPS), params, probe: Probe::new(vb.prefix()) })
+        Ok(LayerNorm {
+            inner: candle_nn::LayerNorm::new(weight, bias, EPS),
+            epsilon: EPS as f32,
+            params,
+            probe: Probe::new(vb.prefix()),
+        })
     }
 
     /// `x`: […, C]; result of the same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.probe.op(Kind::LayerNorm, || self.inner.forward(x), |y| Facts::new(&[x], y).params(&self.params))
+        self.probe.op(Kind::LayerNorm, || self.apply(x), |y| Facts::new(&[x], y).params(&self.params))
+    }
+
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let (weight, Some(bias)) = (self.inner.weight(), self.inner.bias()) else {
+            return self.inner.forward(x);
+        };
+        if !is_ours(x) || x.dim(D::Minus1)? != weight.elem_count() {
+            return self.inner.forward(x);
+        }
+        let y = with_slice(&x.contiguous()?, |x| {
+            with_slice(weight, |weight| with_slice(bias, |bias| Ok(layer_norm(x, None, weight, bias, self.epsilon))))
+        })?;
+        Tensor::from_vec(y, x.shape(), x.device())
     }
 }

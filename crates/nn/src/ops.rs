@@ -2,8 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 use detrace_flops::Kind;
+use detrace_kernels::{Plane, softmax, upsample2x};
 
-use crate::conv::slice;
+use crate::engine::{add_maps, channels_first, channels_last, is_ours, slice, with_slice};
 use crate::{Facts, Probe};
 
 impl Probe {
@@ -12,7 +13,7 @@ impl Probe {
         self.role(
             role,
             Kind::Add,
-            || if a.shape() == b.shape() { a + b } else { a.broadcast_add(b) },
+            || if a.shape() == b.shape() { add_maps(a, b) } else { a.broadcast_add(b) },
             |y| Facts::new(&[a, b], y),
         )
     }
@@ -39,7 +40,14 @@ impl Probe {
 
     /// Softmax over the last dimension.
     pub fn softmax(&self, role: &'static str, x: &Tensor) -> Result<Tensor> {
-        self.role(role, Kind::Softmax, || candle_nn::ops::softmax_last_dim(&x.contiguous()?), |y| Facts::new(&[x], y))
+        let run = || {
+            let (x, width) = (x.contiguous()?, x.dim(D::Minus1)?);
+            match is_ours(&x) && width > 0 {
+                true => Tensor::from_vec(with_slice(&x, |x| Ok(softmax(x, width)))?, x.shape(), x.device()),
+                false => candle_nn::ops::softmax_last_dim(&x),
+            }
+        };
+        self.role(role, Kind::Softmax, run, |y| Facts::new(&[x], y))
     }
 
     /// Logistic function.
@@ -60,7 +68,11 @@ impl Probe {
 
     /// Concatenation along `dim`.
     pub fn concat(&self, role: &'static str, parts: &[&Tensor], dim: usize) -> Result<Tensor> {
-        self.role(role, Kind::Concat, || Tensor::cat(parts, dim), |y| Facts::new(parts, y))
+        let run = || match parts.iter().all(|part| part.rank() == 4) && dim == 1 {
+            true => channels_first(&concat_maps(parts)?),
+            false => Tensor::cat(parts, dim),
+        };
+        self.role(role, Kind::Concat, run, |y| Facts::new(parts, y))
     }
 
     /// A contiguous copy of a permuted or sliced view.
@@ -71,10 +83,35 @@ impl Probe {
     /// Twice the height and width, each pixel repeated: [N, C, H, W] → [N, C, 2H, 2W].
     pub fn upsample2x(&self, role: &'static str, x: &Tensor) -> Result<Tensor> {
         let run = || {
-            let (_, _, height, width) = x.dims4()?;
-            x.upsample_nearest2d(2 * height, 2 * width)
+            let (batch, channels, height, width) = x.dims4()?;
+            if !is_ours(x) {
+                return x.upsample_nearest2d(2 * height, 2 * width);
+            }
+            let plane = Plane { batch, channels, height, width };
+            let y = with_slice(&channels_last(x)?, |x| Ok(upsample2x(x, plane)))?;
+            channels_first(&Tensor::from_vec(y, (batch, 2 * height, 2 * width, channels), x.device())?)
         };
         self.role(role, Kind::Interpolate, run, |y| Facts::new(&[x], y))
+    }
+
+    /// A map's pixels as tokens: [N, C, H, W] → [N, H W, C]. Nothing is copied where the map is channels-last.
+    pub fn flatten(&self, role: &'static str, map: &Tensor) -> Result<Tensor> {
+        self.role(
+            role,
+            Kind::Copy,
+            || channels_last(map)?.flatten(1, 2),
+            |y| Facts::shapes(vec![y.dims().to_vec()], y.dims().to_vec()),
+        )
+    }
+
+    /// Tokens as a map of that height and width: [N, H W, C] → [N, C, H, W].
+    pub fn unflatten(&self, role: &'static str, tokens: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
+        let (batch, _, channels) = tokens.dims3()?;
+        let run = || channels_first(&tokens.contiguous()?.reshape((batch, height, width, channels))?);
+        self.role(role, Kind::Copy, run, |_| {
+            let shape = vec![batch, channels, height * width];
+            Facts::shapes(vec![shape.clone()], shape)
+        })
     }
 
     /// Largest value along the last dimension: […, K] → […].
@@ -96,6 +133,12 @@ impl Probe {
         };
         self.role(role, Kind::Gather, run, |y| Facts::new(&[x, indices], y))
     }
+}
+
+/// Maps of one size side by side, [N, H, W, C].
+fn concat_maps(parts: &[&Tensor]) -> Result<Tensor> {
+    let parts = parts.iter().map(|part| channels_last(part)).collect::<Result<Vec<_>>>()?;
+    Tensor::cat(&parts, 3)
 }
 
 struct TopK(usize);

@@ -1,8 +1,8 @@
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use detrace_flops::{Attrs, Kind};
 use detrace_kernels::{Plane, Window, avg_pool2d, max_pool2d};
 
-use crate::conv::slice;
+use crate::engine::{channels_first, channels_last, with_slice};
 use crate::{Facts, Probe};
 
 /// What shapes a pool.
@@ -54,7 +54,7 @@ impl MaxPool2d {
 
     /// `x`: [N, C, H, W]; result: [N, C, H′, W′].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let run = || x.contiguous()?.apply_op1_no_bwd(&Pool { window: self.config.window(), max: true });
+        let run = || self.config.run(x, max_pool2d);
         let facts = |y: &Tensor| self.config.facts(x, y);
         match self.role {
             Some(role) => self.probe.role(role, Kind::MaxPool2d, run, facts),
@@ -78,29 +78,19 @@ impl AvgPool2d {
 
     /// `x`: [N, C, H, W]; result: [N, C, H′, W′].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let run = || x.contiguous()?.apply_op1_no_bwd(&Pool { window: self.config.window(), max: false });
+        let run = || self.config.run(x, avg_pool2d);
         self.probe.op(Kind::AvgPool2d, run, |y| self.config.facts(x, y))
     }
 }
 
-struct Pool {
-    window: Window,
-    max: bool,
-}
-
-impl CustomOp1 for Pool {
-    fn name(&self) -> &'static str {
-        if self.max { "max-pool2d" } else { "avg-pool2d" }
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (batch, channels, height, width) = layout.shape().dims4()?;
-        let Some((out_height, out_width)) = self.window.output(height, width) else {
-            bail!("a window of {:?} does not fit an image of {height}x{width}", self.window.kernel);
+impl PoolConfig {
+    fn run(&self, x: &Tensor, pool: fn(&[f32], Plane, Window) -> Vec<f32>) -> Result<Tensor> {
+        let (batch, channels, height, width) = x.dims4()?;
+        let Some((out_height, out_width)) = self.window().output(height, width) else {
+            bail!("a {0}x{0} window does not fit an image of {height}x{width}", self.kernel);
         };
         let plane = Plane { batch, channels, height, width };
-        let pool = if self.max { max_pool2d } else { avg_pool2d };
-        let y = pool(slice(x, layout)?, plane, self.window);
-        Ok((CpuStorage::F32(y), (batch, channels, out_height, out_width).into()))
+        let y = with_slice(&channels_last(x)?, |x| Ok(pool(x, plane, self.window())))?;
+        channels_first(&Tensor::from_vec(y, (batch, out_height, out_width, channels), x.device())?)
     }
 }

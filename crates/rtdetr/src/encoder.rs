@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 use detrace_config as config;
 use detrace_nn::{
     Activation, Conv2d, Conv2dConfig, ConvNorm, ConvNormConfig, Folded, LayerNorm, Linear, MultiheadAttention, Probe,
-    Structure,
+    Residual, Structure,
 };
 
 use crate::position::sine_embedding;
@@ -97,14 +97,14 @@ impl HybridEncoder {
 
     /// AIFI: a map's pixels as tokens through transformer layers.
     fn intra_scale(&self, layers: &[AifiLayer], map: &Tensor, probe: &Probe) -> Result<Tensor> {
-        let (batch, channels, height, width) = map.dims4()?;
-        let mut tokens = probe.copy("flatten", &map.flatten_from(2)?.transpose(1, 2)?)?;
+        let (_, _, height, width) = map.dims4()?;
+        let mut tokens = probe.flatten("flatten", map)?;
         let positions = sine_embedding(probe, (height, width), self.hidden_dim, self.temperature, map.device())?
             .to_dtype(map.dtype())?;
         for layer in layers {
             tokens = layer.forward(&tokens, &positions)?;
         }
-        probe.copy("unflatten", &tokens.transpose(1, 2)?)?.reshape((batch, channels, height, width))
+        probe.unflatten("unflatten", &tokens, (height, width))
     }
 
     /// CCFM: fuses neighbouring levels top-down (FPN), then bottom-up (PAN).
@@ -214,7 +214,8 @@ impl CspRepLayer {
             for block in &self.bottlenecks {
                 deep = block.forward(&deep)?;
             }
-            let sum = self.probe.add("residual", &deep, &self.conv2.forward(x)?)?;
+            let residual = Residual { tensor: &deep, block: &self.probe, act: None };
+            let sum = self.conv2.forward_residual(x, residual)?;
             match &self.conv3 {
                 Some(conv) => conv.forward(&sum),
                 None => Ok(sum),

@@ -125,7 +125,7 @@ impl InputProjection {
             let map = conv.forward(source)?;
             let (_, _, height, width) = map.dims4()?;
             levels.push((height, width));
-            tokens.push(self.probe.copy(FLATTEN[level], &map.flatten_from(2)?.transpose(1, 2)?)?);
+            tokens.push(self.probe.flatten(FLATTEN[level], &map)?);
             last = Some(map);
         }
         let memory = self.probe.concat("concat", &tokens.iter().collect::<Vec<_>>(), 1)?;

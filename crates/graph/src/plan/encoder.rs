@@ -162,8 +162,7 @@ impl Fusion {
     fn on(&self, sheet: &mut Sheet, x: Map) -> Map {
         let deep = self.deep.on(sheet, x);
         let deep = self.blocks.iter().fold(deep, |x, block| block.on(sheet, x));
-        let flat = self.flat.on(sheet, x);
-        sheet.add(&self.path, "residual", &deep, &flat);
+        self.flat.on_residual(sheet, x, &self.path, deep, None);
         self.out.as_ref().map_or(deep, |conv| conv.on(sheet, deep))
     }
 }

@@ -149,10 +149,11 @@ impl Block {
             outputs.push(x);
         }
         let joined = sheet.concat_channels(&self.path, "concat", &outputs);
-        let y = self.aggregation.iter().fold(joined, |x, conv| conv.on(sheet, x));
-        if self.identity {
-            sheet.add(&self.path, "residual", &y, &input);
+        let [squeeze, excitation] = &self.aggregation;
+        let x = squeeze.on(sheet, joined);
+        match self.identity {
+            true => excitation.on_residual(sheet, x, &self.path, input, None),
+            false => excitation.on(sheet, x),
         }
-        y
     }
 }

@@ -182,6 +182,20 @@ impl ConvNorm {
     }
 }
 
+impl ConvNorm {
+    /// The same with an addition of the block `block`, and perhaps an activation that is its module: last steps of the
+    /// convolution where there is no norm any more.
+    pub(super) fn on_residual(&self, sheet: &mut Sheet, x: Map, block: &str, residual: Map, act: Option<Kind>) -> Map {
+        let y = self.on(sheet, x);
+        let fused_into = self.norm.is_none().then(|| self.conv.path.clone());
+        sheet.step(block, "residual", Kind::Add, &[&y, &residual], &y).fused_into.clone_from(&fused_into);
+        if let Some(kind) = act {
+            sheet.call(&inside(block, "act"), kind, &[&y], &y).fused_into = fused_into;
+        }
+        y
+    }
+}
+
 /// A fully connected layer that has been made.
 pub(super) struct Linear {
     path: String,

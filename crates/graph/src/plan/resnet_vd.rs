@@ -117,7 +117,6 @@ impl Block {
     }
 
     fn on(&self, sheet: &mut Sheet, x: Map) -> Map {
-        let y = self.convs.iter().fold(x, |y, conv| conv.on(sheet, y));
         let short = match &self.short {
             None => x,
             Some(conv) => {
@@ -129,8 +128,8 @@ impl Block {
                 conv.on(sheet, short)
             }
         };
-        sheet.add(&self.path, "residual", &y, &short);
-        sheet.call(&inside(&self.path, "act"), Kind::Relu, &[&y], &y);
-        y
+        let (last, before) = (&self.convs[self.convs.len() - 1], &self.convs[..self.convs.len() - 1]);
+        let y = before.iter().fold(x, |y, conv| conv.on(sheet, y));
+        last.on_residual(sheet, y, &self.path, short, Some(Kind::Relu))
     }
 }

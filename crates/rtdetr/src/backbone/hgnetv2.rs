@@ -3,7 +3,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_config::{HgNetArch, HgNetStage};
-use detrace_nn::{Activation, Conv2dConfig, ConvNorm, ConvNormConfig, MaxPool2d, PoolConfig, Probe, Structure};
+use detrace_nn::{
+    Activation, Conv2dConfig, ConvNorm, ConvNormConfig, MaxPool2d, PoolConfig, Probe, Residual, Structure,
+};
 
 use super::levels;
 
@@ -202,8 +204,11 @@ impl Block {
                 outputs.push(x);
             }
             let x = self.probe.concat("concat", &outputs.iter().collect::<Vec<_>>(), 1)?;
-            let x = self.excitation.forward(&self.squeeze.forward(&x)?)?;
-            if self.identity { self.probe.add("residual", &x, input) } else { Ok(x) }
+            let x = self.squeeze.forward(&x)?;
+            match self.identity {
+                true => self.excitation.forward_residual(&x, Residual { tensor: input, block: &self.probe, act: None }),
+                false => self.excitation.forward(&x),
+            }
         })
     }
 }

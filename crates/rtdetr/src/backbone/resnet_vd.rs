@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_config as config;
 use detrace_nn::{
-    Activation, AvgPool2d, Conv2dConfig, ConvNorm, ConvNormConfig, MaxPool2d, PoolConfig, Probe, Structure,
+    Activation, AvgPool2d, Conv2dConfig, ConvNorm, ConvNormConfig, MaxPool2d, PoolConfig, Probe, Residual, Structure,
 };
 
 use super::levels;
@@ -154,17 +154,15 @@ impl Block {
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.probe.block(|| {
-            let mut y = x.clone();
-            for conv in &self.branch {
-                y = conv.forward(&y)?;
-            }
             let short = match &self.short {
                 None => x.clone(),
                 Some(Short { pool: None, conv }) => conv.forward(x)?,
                 Some(Short { pool: Some(pool), conv }) => conv.forward(&pool.forward(x)?)?,
             };
-            let sum = self.probe.add("residual", &y, &short)?;
-            Activation::Relu.forward(&self.act, &sum)
+            let (last, before) = (&self.branch[self.branch.len() - 1], &self.branch[..self.branch.len() - 1]);
+            let y = before.iter().try_fold(x.clone(), |y, conv| conv.forward(&y))?;
+            let act = Some((Activation::Relu, &self.act));
+            last.forward_residual(&y, Residual { tensor: &short, block: &self.probe, act })
         })
     }
 }

@@ -1,0 +1,78 @@
+//! Every convolution shape of RT-DETR R18, R50 and HGNetv2-L in GFLOP/s (2 MAC), and the machine's peak beside them.
+//!
+//! `cargo bench -p detrace-kernels --bench conv` takes every shape; a word after `--` takes those whose line has it.
+#![allow(clippy::print_stdout)] // a bench's output is its purpose
+
+use std::time::Instant;
+
+use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Images, Last, isa, threads};
+
+/// c in, c out, kernel, stride, height and width of the input.
+const SHAPES: &[[usize; 5]] = &[
+    [3, 32, 3, 2, 640],
+    [32, 32, 3, 1, 320],
+    [32, 64, 3, 1, 320],
+    [64, 64, 3, 1, 160],
+    [64, 64, 1, 1, 160],
+    [64, 256, 1, 1, 160],
+    [256, 64, 1, 1, 160],
+    [128, 128, 3, 2, 160],
+    [128, 128, 3, 1, 80],
+    [128, 512, 1, 1, 80],
+    [512, 128, 1, 1, 80],
+    [256, 256, 3, 1, 80],
+    [256, 256, 3, 2, 80],
+    [256, 256, 3, 1, 40],
+    [1024, 256, 1, 1, 40],
+    [256, 1024, 1, 1, 40],
+    [512, 512, 3, 1, 20],
+    [2048, 512, 1, 1, 20],
+];
+
+/// The time of a call: this thread's on a processor where one thread works, else the least by the clock.
+fn time(mut run: impl FnMut()) -> f64 {
+    let on_cpu = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok().filter(|_| threads() == 1)?;
+        text.split(' ').next()?.parse::<f64>().ok().map(|ns| ns / 1e9)
+    };
+    run();
+    let (start, before) = (Instant::now(), on_cpu());
+    let (mut best, mut calls) = (f64::INFINITY, 0.0);
+    while start.elapsed().as_secs_f64() < 0.5 {
+        let once = Instant::now();
+        run();
+        best = best.min(once.elapsed().as_secs_f64());
+        calls += 1.0;
+    }
+    on_cpu().zip(before).map_or(best, |(after, before)| (after - before) / calls)
+}
+
+fn main() {
+    let wanted = std::env::args().nth(1).filter(|word| !word.starts_with("--")).unwrap_or_default();
+    println!("{} on {} threads", isa().name(), threads());
+    println!("c_in,c_out,k,s,HW        direct winograd");
+    for &[input, output, kernel, stride, size] in SHAPES {
+        let line = format!("{input},{output},{kernel},{stride},{size}");
+        if !line.contains(&wanted) {
+            continue;
+        }
+        let padding = [(kernel - 1) / 2; 4];
+        let shape = ConvShape { input, output, kernel: [kernel; 2], stride: [stride; 2], padding };
+        let numbers = |count: usize| (0..count).map(|i| (i % 17) as f32 / 17.0 - 0.5).collect::<Vec<_>>();
+        let (weight, bias, data) =
+            (numbers(input * output * kernel * kernel), numbers(output), numbers(size * size * input));
+        let x = Images { data: &data, batch: 1, size: [size; 2] };
+        let [height, width] = shape.over(x.size);
+        let last = Last { act: Act::Relu, ..Last::default() };
+        let flops = 2.0 * (height * width * output * input * kernel * kernel) as f64;
+        print!("{line:<24}");
+        for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+            let conv = Conv::new(shape, &weight, Some(&bias), algorithm);
+            if algorithm == Algorithm::Direct || conv.is_winograd() {
+                let time = time(|| drop(std::hint::black_box(conv.forward(x, last))));
+                print!(" {:8.1}", flops / time / 1e9);
+            }
+        }
+        println!();
+    }
+}

@@ -1,0 +1,174 @@
+//! Convolution as products of pixels with panels of weights, straight from the image.
+//!
+//! Output pixels are taken in tiles. A tile first finds, for every pixel and tap of the kernel, where the tap's channels
+//! start in the image (or in a row of zeros where it lies outside). Then the depth, taps × channels, is cut into blocks
+//! small enough for a panel's part to stay in the first-level cache; each block of each panel meets all pixels of the tile,
+//! six at a time. Sums wait in the result between blocks.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::micro::{Finish, ROWS, Rows, Step, multiply};
+use super::panels::{Panel, Panels};
+use super::{Conv, Images, Last, blocks};
+use crate::threads::{share_out, threads};
+use crate::vector::{Vector, dispatch};
+
+/// Pixels of a tile.
+const TILE: usize = 16 * ROWS;
+/// Pieces of work that each thread should get, so that nobody waits long for the last one.
+const PIECES: usize = 4;
+
+/// Writes every element of `out`.
+pub(super) fn run(conv: &Conv, panels: &Panels, x: Images<'_>, last: Last<'_>, out: &mut [MaybeUninit<f32>]) {
+    let size = conv.shape.over(x.size);
+    let pixels = x.batch * size[0] * size[1];
+    let (tiles, count) = (pixels.div_ceil(TILE), panels.count());
+    if tiles == 0 || count == 0 {
+        return;
+    }
+    let parts = (PIECES * threads()).div_ceil(tiles).min(count);
+    let zeros = vec![0.0; conv.shape.input];
+    let image = Image { conv, panels, x, size, pixels, zeros: &zeros, last, out: Out(out.as_mut_ptr().cast()) };
+    let image = &image;
+    share_out(tiles * parts, |task| {
+        let (tile, part) = (task / parts, task % parts);
+        let range = |count: usize| part * count / parts..(part + 1) * count / parts;
+        let first = tile * TILE;
+        let (pixels, panels) = (first..(first + TILE).min(image.pixels), range(count));
+        // SAFETY: tasks write different pixels or different channels of the result, which nobody else sees.
+        dispatch!(piece(image: &Image<'_>, pixels: Range<usize>, panels: Range<usize>));
+    });
+}
+
+/// The result, which tasks write into at different places.
+struct Out(*mut f32);
+
+// SAFETY: see `run`: no two tasks write the same element, and nobody reads before all are done.
+unsafe impl Sync for Out {}
+
+struct Image<'a> {
+    conv: &'a Conv,
+    panels: &'a Panels,
+    x: Images<'a>,
+    size: [usize; 2],
+    pixels: usize,
+    zeros: &'a [f32],
+    last: Last<'a>,
+    out: Out,
+}
+
+impl Image<'_> {
+    /// Where each tap of each pixel reads, `[six pixels][tap]`. The last six is filled up with its last pixel.
+    fn rows(&self, pixels: &Range<usize>) -> Vec<Rows> {
+        let shape = &self.conv.shape;
+        let [height, width] = self.size;
+        let mut rows = Vec::with_capacity(pixels.len().div_ceil(ROWS) * shape.taps());
+        for first in pixels.clone().step_by(ROWS) {
+            let places: [(usize, usize, usize); ROWS] = std::array::from_fn(|row| {
+                let pixel = (first + row).min(pixels.end - 1);
+                let (image, place) = (pixel / (height * width), pixel % (height * width));
+                (image, place / width * shape.stride[0], place % width * shape.stride[1])
+            });
+            for ky in 0..shape.kernel[0] {
+                for kx in 0..shape.kernel[1] {
+                    rows.push(places.map(|(image, y, x)| {
+                        let (y, x) = ((y + ky).wrapping_sub(shape.padding[0]), (x + kx).wrapping_sub(shape.padding[1]));
+                        self.x.run(image, y, x, shape.input).unwrap_or(self.zeros).as_ptr()
+                    }));
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// Computes some pixels' channels of some panels.
+///
+/// # Safety
+/// As for [`Vector`]; nobody else writes or reads these elements of the result meanwhile.
+#[inline(always)]
+unsafe fn piece<V: Vector>(image: &Image<'_>, pixels: Range<usize>, panels: Range<usize>) {
+    let rows = image.rows(&pixels);
+    // A whole tile's sums, for panels that are wider than what is left of the channels.
+    let mut spare = Vec::new();
+    for index in panels {
+        let panel = image.panels.panel(index);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match panel.width / V::LANES {
+                1 => tile::<V, 1>(image, &rows, &pixels, panel, &mut spare),
+                2 => tile::<V, 2>(image, &rows, &pixels, panel, &mut spare),
+                _ => tile::<V, 4>(image, &rows, &pixels, panel, &mut spare),
+            }
+        }
+    }
+}
+
+/// All pixels of a tile by one panel.
+///
+/// # Safety
+/// As for [`piece`].
+#[inline(always)]
+unsafe fn tile<V: Vector, const N: usize>(
+    image: &Image<'_>,
+    rows: &[Rows],
+    pixels: &Range<usize>,
+    panel: Panel<'_>,
+    spare: &mut Vec<f32>,
+) {
+    let conv = image.conv;
+    let (taps, input, output) = (conv.shape.taps(), conv.shape.input, conv.shape.output);
+    let width = N * V::LANES;
+    let columns = width.min(output - panel.first);
+    // What a whole six of pixels by a whole panel writes fits the result; anything else goes through spare room.
+    let whole = |first: usize| columns == width && first + ROWS <= pixels.end;
+    spare.resize(2 * TILE * width, 0.0);
+    let (sums, residuals) = spare.split_at_mut(TILE * width);
+    let at = |pixel: usize| pixel * output + panel.first;
+    let last = blocks(taps, input, width).count() - 1;
+    let mut done = 0;
+    for (number, (block, channels)) in blocks(taps, input, width).enumerate() {
+        let depth = block.len() * channels.len();
+        let weights = panel.weights[done * width..][..depth * width].as_ptr();
+        done += depth;
+        for (six, first) in pixels.clone().step_by(ROWS).enumerate() {
+            let valid = ROWS.min(pixels.end - first);
+            let finish = (number == last).then_some(image.last);
+            let (out, stride, residual) = if whole(first) {
+                let residual = image.last.residual.map_or(std::ptr::null(), |residual| residual[at(first)..].as_ptr());
+                // SAFETY: the pixel lies in the result.
+                (unsafe { image.out.0.add(at(first)) }, output, residual)
+            } else {
+                let residual = image.last.residual.filter(|_| finish.is_some()).map_or(std::ptr::null(), |residual| {
+                    for row in 0..valid {
+                        residuals[row * width..][..columns].copy_from_slice(&residual[at(first + row)..][..columns]);
+                    }
+                    residuals.as_ptr()
+                });
+                (sums[six * ROWS * width..].as_mut_ptr(), width, residual)
+            };
+            let step = Step {
+                rows: rows[six * taps + block.start..].as_ptr(),
+                taps: block.len(),
+                start: channels.start,
+                depth: channels.len(),
+                weights,
+                bias: if number == 0 { panel.bias.as_ptr() } else { std::ptr::null() },
+                out,
+                stride,
+                finish: finish.map(|Last { act, order, .. }| Finish { residual, act, order }),
+            };
+            // SAFETY: rows are runs of `input` channels in the image or the zeros; weights, bias, sums and residual are as
+            // wide as the panel; the result has room for a whole six.
+            unsafe { multiply::<V, N>(&step) };
+            if number == last && !whole(first) {
+                for row in 0..valid {
+                    let sums = &sums[(six * ROWS + row) * width..][..columns];
+                    // SAFETY: the pixel's columns lie in the result, and the spare room is elsewhere.
+                    unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), image.out.0.add(at(first + row)), columns) };
+                }
+            }
+        }
+    }
+}

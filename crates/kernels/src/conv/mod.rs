@@ -1,0 +1,249 @@
+//! 2-D convolution of channels-last images, with packed weights and bias, residual and activation in its last step.
+//!
+//! A [`Conv`] is made once, from weights in PyTorch's order, and applied to any image size. Images are rows of pixels, a
+//! pixel's channels side by side (N, H, W, C): a kernel's tap then reads a run of channels, so there is no shuffling and no
+//! copy of the image.
+
+mod direct;
+mod micro;
+mod panels;
+mod winograd;
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::Act;
+use panels::Panels;
+
+/// What shapes a convolution. Groups are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Channels in.
+    pub input: usize,
+    /// Channels out.
+    pub output: usize,
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Steps down and right.
+    pub stride: [usize; 2],
+    /// Padding: top, left, bottom, right.
+    pub padding: [usize; 4],
+}
+
+impl ConvShape {
+    /// A product with a matrix: one tap.
+    pub fn linear(input: usize, output: usize) -> ConvShape {
+        ConvShape { input, output, kernel: [1; 2], stride: [1; 2], padding: [0; 4] }
+    }
+
+    /// Height and width that it leaves of an image; 0 where the kernel does not fit.
+    pub fn over(&self, [height, width]: [usize; 2]) -> [usize; 2] {
+        let axis = |size: usize, axis: usize| {
+            let room = (size + self.padding[axis] + self.padding[axis + 2]).checked_sub(self.kernel[axis]);
+            room.map_or(0, |room| room / self.stride[axis] + 1)
+        };
+        [axis(height, 0), axis(width, 1)]
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+}
+
+/// A convolution with its weights packed for this machine.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    shape: ConvShape,
+    form: Form,
+    bias: Vec<f32>,
+}
+
+/// What happens to a convolution's sums in its last step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Last<'a> {
+    /// An activation.
+    pub act: Act,
+    /// Numbers to add, as many as results.
+    pub residual: Option<&'a [f32]>,
+    /// Which comes first.
+    pub order: Order,
+}
+
+/// Whether a residual is added before the activation or after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// `act(sum + residual)`, as at the end of ResNet's blocks.
+    #[default]
+    AddFirst,
+    /// `act(sum) + residual`.
+    ActFirst,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Direct(Panels),
+    Winograd(Vec<Panels>),
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// By shape, unless the environment says `DETRACE_WINOGRAD=off`.
+    #[default]
+    Auto,
+    /// Every product of the definition.
+    Direct,
+    /// F(4×4, 3×3) where it is possible, else direct.
+    Winograd,
+}
+
+/// An image batch: its elements and N, H, W.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// N × H × W × C numbers.
+    pub data: &'a [f32],
+    /// Images.
+    pub batch: usize,
+    /// Height and width.
+    pub size: [usize; 2],
+}
+
+impl<'a> Images<'a> {
+    /// The channels of a pixel, if it is inside.
+    fn run(&self, image: usize, y: usize, x: usize, channels: usize) -> Option<&'a [f32]> {
+        let [height, width] = self.size;
+        let inside = y < height && x < width;
+        inside.then(|| &self.data[((image * height + y) * width + x) * channels..][..channels])
+    }
+}
+
+/// Bytes of a panel that one block of depth may take.
+const BLOCK_BYTES: usize = 32 << 10;
+
+/// Blocks of depth: taps, and channels of each.
+fn blocks(taps: usize, input: usize, width: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let longest = (BLOCK_BYTES / (4 * width)).max(1);
+    let (parts, together) = match input >= longest {
+        true => (input.div_ceil(longest), 1),
+        false => (1, (longest / input.max(1)).clamp(1, taps.max(1))),
+    };
+    (0..taps).step_by(together).flat_map(move |tap| {
+        let taps = tap..(tap + together).min(taps);
+        (0..parts).map(move |part| (taps.clone(), part * input / parts..(part + 1) * input / parts))
+    })
+}
+
+impl Conv {
+    /// Packs `weight`, out × in × kh × kw, and `bias`, one per output channel.
+    ///
+    /// # Panics
+    /// If the slices are not of the sizes that the shape says.
+    pub fn new(shape: ConvShape, weight: &[f32], bias: Option<&[f32]>, algorithm: Algorithm) -> Conv {
+        assert!(shape.stride.iter().all(|&step| step > 0) && shape.taps() > 0, "an empty kernel or step");
+        let winograd = match algorithm {
+            Algorithm::Auto => winograd::gains(&shape) && winograd_wanted(),
+            Algorithm::Direct => false,
+            Algorithm::Winograd => true,
+        };
+        let form = match winograd && winograd::fits(&shape) {
+            true => Form::Winograd(winograd::pack(&shape, weight)),
+            false => Form::Direct(Panels::pack(shape.output, shape.input, shape.taps(), weight, bias)),
+        };
+        let bias = bias.map_or_else(|| vec![0.0; shape.output], <[f32]>::to_vec);
+        assert_eq!(bias.len(), shape.output, "the bias is not one per output channel");
+        Conv { shape, form, bias }
+    }
+
+    /// Whether it is computed by Winograd's algorithm.
+    pub fn is_winograd(&self) -> bool {
+        matches!(self.form, Form::Winograd(_))
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> ConvShape {
+        self.shape
+    }
+
+    /// Numbers that its packed weights hold.
+    pub fn packed(&self) -> usize {
+        match &self.form {
+            Form::Direct(panels) => panels.len(),
+            Form::Winograd(places) => places.iter().map(Panels::len).sum(),
+        }
+    }
+
+    /// N × H′ × W′ × out.
+    ///
+    /// # Panics
+    /// If the slices are not of the sizes that shape and image say.
+    pub fn forward(&self, x: Images<'_>, last: Last<'_>) -> Vec<f32> {
+        let [height, width] = self.shape.over(x.size);
+        let numel = x.batch * height * width * self.shape.output;
+        assert_eq!(x.data.len(), x.batch * x.size[0] * x.size[1] * self.shape.input, "the image is not N x H x W x C");
+        assert!(last.residual.is_none_or(|residual| residual.len() == numel), "the residual is not the result's size");
+        let mut y = Vec::with_capacity(numel);
+        let room = &mut y.spare_capacity_mut()[..numel];
+        match &self.form {
+            Form::Direct(panels) => direct::run(self, panels, x, last, room),
+            Form::Winograd(places) => winograd::run(self, places, x, last, room),
+        }
+        // SAFETY: the kernel wrote every element.
+        unsafe { y.set_len(numel) };
+        y
+    }
+
+    /// Rows × out from rows × in, for a product with a matrix.
+    ///
+    /// # Panics
+    /// As for [`forward`](Conv::forward).
+    pub fn rows(&self, x: &[f32], last: Last<'_>) -> Vec<f32> {
+        let rows = x.len() / self.shape.input.max(1);
+        self.forward(Images { data: x, batch: 1, size: [1, rows] }, last)
+    }
+
+    /// The same in plain arithmetic: the definition.
+    #[cfg(test)]
+    pub(crate) fn reference(
+        shape: ConvShape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        x: Images<'_>,
+        last: Last<'_>,
+    ) -> Vec<f32> {
+        let [height, width] = shape.over(x.size);
+        let mut y = Vec::new();
+        for place in 0..x.batch * height * width {
+            let (image, row, column) = (place / (height * width), place / width % height, place % width);
+            for out in 0..shape.output {
+                let mut sum = bias.map_or(0.0, |bias| f64::from(bias[out]));
+                for tap in 0..shape.taps() {
+                    let (ky, kx) = (tap / shape.kernel[1], tap % shape.kernel[1]);
+                    let y_at = (row * shape.stride[0] + ky).wrapping_sub(shape.padding[0]);
+                    let x_at = (column * shape.stride[1] + kx).wrapping_sub(shape.padding[1]);
+                    for channel in 0..shape.input {
+                        let pixel = |y: usize, x_at: usize| (image * x.size[0] + y) * x.size[1] + x_at;
+                        let value = match y_at < x.size[0] && x_at < x.size[1] {
+                            true => x.data[pixel(y_at, x_at) * shape.input + channel],
+                            false => 0.0,
+                        };
+                        sum += f64::from(weight[(out * shape.input + channel) * shape.taps() + tap]) * f64::from(value);
+                    }
+                }
+                let residual = last.residual.map_or(0.0, |residual| f64::from(residual[y.len()]));
+                y.push(match last.order {
+                    Order::AddFirst => last.act.reference((sum + residual) as f32),
+                    Order::ActFirst => last.act.reference(sum as f32) + residual as f32,
+                });
+            }
+        }
+        y
+    }
+}
+
+fn winograd_wanted() -> bool {
+    static WANTED: OnceLock<bool> = OnceLock::new();
+    *WANTED.get_or_init(|| std::env::var_os("DETRACE_WINOGRAD").is_none_or(|word| word != "off"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Packed weights: panels of as many output channels as a micro-kernel computes at once.
+
+use crate::vector::{Vector, dispatch};
+
+/// Weights as `[panel][tap][channel in][channel out in the panel]`, and biases, both padded with zeros to whole panels.
+#[derive(Clone, Debug)]
+pub(super) struct Panels {
+    /// Output channels.
+    pub(super) output: usize,
+    /// Input channels.
+    pub(super) input: usize,
+    /// Taps of the kernel.
+    pub(super) taps: usize,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    /// Each panel's first channel and width.
+    columns: Vec<(usize, usize)>,
+}
+
+impl Panels {
+    /// From out × in × taps.
+    pub(super) fn pack(output: usize, input: usize, taps: usize, weight: &[f32], bias: Option<&[f32]>) -> Panels {
+        assert_eq!(weight.len(), output * input * taps, "the weight is not out x in x taps");
+        assert!(bias.is_none_or(|bias| bias.len() == output), "the bias is not one per output channel");
+        let columns = columns(output);
+        let padded = columns.last().map_or(0, |(first, width)| first + width);
+        let mut weights = Vec::with_capacity(padded * input * taps);
+        for &(first, width) in &columns {
+            for tap in 0..taps {
+                for channel in 0..input {
+                    weights.extend((first..first + width).map(|out| match out < output {
+                        true => weight[(out * input + channel) * taps + tap],
+                        false => 0.0,
+                    }));
+                }
+            }
+        }
+        let mut biases = bias.map_or_else(|| vec![0.0; output], <[f32]>::to_vec);
+        biases.resize(padded, 0.0);
+        Panels { output, input, taps, weights, bias: biases, columns }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// One panel.
+    pub(super) fn panel(&self, index: usize) -> Panel<'_> {
+        let (first, width) = self.columns[index];
+        let depth = self.taps * self.input;
+        Panel {
+            first,
+            width,
+            weights: &self.weights[first * depth..][..width * depth],
+            bias: &self.bias[first..][..width],
+        }
+    }
+}
+
+/// A panel's weights and biases.
+#[derive(Clone, Copy)]
+pub(super) struct Panel<'a> {
+    /// Its first output channel.
+    pub(super) first: usize,
+    /// Its output channels, with those that pad it.
+    pub(super) width: usize,
+    pub(super) weights: &'a [f32],
+    pub(super) bias: &'a [f32],
+}
+
+/// First channel and width of each panel: as wide as fills the registers, then one of half or a quarter.
+fn columns(output: usize) -> Vec<(usize, usize)> {
+    /// # Safety
+    /// Nothing is asked: it does no arithmetic.
+    unsafe fn widths<V: Vector>() -> (usize, usize) {
+        (V::LANES, V::WIDE)
+    }
+    let (lanes, wide) = dispatch!(widths() -> (usize, usize));
+    let (mut first, mut columns) = (0, Vec::new());
+    while first < output {
+        let vectors = (output - first).div_ceil(lanes);
+        let vectors = if vectors >= wide {
+            wide
+        } else if vectors >= 2 && wide > 2 {
+            2
+        } else {
+            vectors
+        };
+        columns.push((first, vectors * lanes));
+        first += vectors * lanes;
+    }
+    columns
+}

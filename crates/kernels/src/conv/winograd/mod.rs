@@ -1,0 +1,265 @@
+//! Winograd's F(4×4, 3×3) for kernels of 3×3 with stride 1: a quarter of the products of the direct form.
+//!
+//! The image is cut into tiles of 4×4 results, which read 6×6 pixels each. In turns of some tiles: transform them, multiply
+//! (for each of the 36 places of a transformed tile, tiles × channels in by channels in × channels out), transform back.
+//! What the threads share out are tiles, then places, then tiles again.
+
+mod transform;
+
+use std::mem::MaybeUninit;
+
+use self::transform::{IN, OUT, PRODUCTS};
+use super::micro::{ROWS, Rows, Step, multiply};
+use super::panels::Panels;
+use super::{Conv, ConvShape, Images, Last, Order, blocks};
+use crate::scratch::with_room;
+use crate::threads::share_out;
+use crate::vector::{Vector, dispatch};
+
+/// Channels come in whole vectors of any instruction set.
+const CHANNELS: usize = 16;
+/// Numbers of transformed tiles and of products that a turn keeps.
+const TURN: usize = 1 << 23;
+/// Numbers between the places' blocks beyond what they hold, so that they do not meet in one line of the caches.
+const GAP: usize = 16;
+
+/// Whether a convolution can be done this way.
+pub(super) fn fits(shape: &ConvShape) -> bool {
+    shape.kernel == [3; 2]
+        && shape.stride == [1; 2]
+        && shape.input.is_multiple_of(CHANNELS)
+        && shape.output.is_multiple_of(CHANNELS)
+}
+
+/// Whether it is faster this way.
+pub(super) fn gains(shape: &ConvShape) -> bool {
+    shape.input.min(shape.output) >= 32
+}
+
+/// Transformed weights: one matrix for each place.
+pub(super) fn pack(shape: &ConvShape, weight: &[f32]) -> Vec<Panels> {
+    assert_eq!(weight.len(), shape.output * shape.input * 9, "the weight is not out x in x 3 x 3");
+    let transformed: Vec<[f64; PRODUCTS]> = weight
+        .chunks_exact(9)
+        .map(|kernel| {
+            transform::weights(std::array::from_fn(|y| std::array::from_fn(|x| f64::from(kernel[3 * y + x]))))
+        })
+        .collect();
+    (0..PRODUCTS)
+        .map(|place| {
+            let matrix: Vec<f32> = transformed.iter().map(|kernel| kernel[place] as f32).collect();
+            Panels::pack(shape.output, shape.input, 1, &matrix, None)
+        })
+        .collect()
+}
+
+/// Writes every element of `out`.
+pub(super) fn run(conv: &Conv, places: &[Panels], x: Images<'_>, last: Last<'_>, out: &mut [MaybeUninit<f32>]) {
+    let shape = conv.shape;
+    let size = shape.over(x.size);
+    let grid = size.map(|size| size.div_ceil(OUT));
+    let tiles = x.batch * grid[0] * grid[1];
+    if tiles == 0 || out.is_empty() {
+        return;
+    }
+    let keep = TURN.max(PRODUCTS * shape.input * shape.output);
+    let turns = (tiles * PRODUCTS * (shape.input + shape.output)).div_ceil(keep);
+    let longest = tiles.div_ceil(turns);
+    let strides = [shape.input, shape.output].map(|channels| longest.next_multiple_of(ROWS) * channels + GAP);
+    let zeros = vec![0.0; shape.input];
+    with_room(PRODUCTS * (strides[0] + strides[1]), |room| {
+        let (transformed, products) = room.split_at_mut(PRODUCTS * strides[0]);
+        let [transformed, products] = [transformed, products].map(|room| Shared(room.as_mut_ptr()));
+        let out = Shared(out.as_mut_ptr().cast());
+        let turn = &Turn { conv, places, x, last, size, grid, strides, zeros: &zeros, transformed, products, out };
+        for start in (0..tiles).step_by(longest) {
+            let count = longest.min(tiles - start);
+            // SAFETY, of all three: tasks write different tiles or places, and what they read was written before.
+            share_out(count, |tile| dispatch!(transform_in(turn: &Turn<'_>, start: usize, tile: usize)));
+            share_out(PRODUCTS, |place| dispatch!(multiply_place(turn: &Turn<'_>, count: usize, place: usize)));
+            share_out(count, |tile| dispatch!(transform_out(turn: &Turn<'_>, start: usize, tile: usize)));
+        }
+    });
+}
+
+/// Numbers that tasks write at different places.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: see `run`: no two tasks write the same element, and none reads what another of the same phase writes.
+unsafe impl Sync for Shared {}
+
+struct Turn<'a> {
+    conv: &'a Conv,
+    places: &'a [Panels],
+    x: Images<'a>,
+    last: Last<'a>,
+    size: [usize; 2],
+    grid: [usize; 2],
+    /// Numbers from one place to the next, of transformed tiles and of products.
+    strides: [usize; 2],
+    zeros: &'a [f32],
+    /// `[place][tile][channel in]`.
+    transformed: Shared,
+    /// `[place][tile][channel out]`.
+    products: Shared,
+    out: Shared,
+}
+
+impl Turn<'_> {
+    /// A tile's image, and its first row and column in the result.
+    fn corner(&self, tile: usize) -> (usize, [usize; 2]) {
+        let [rows, columns] = self.grid;
+        let place = tile % (rows * columns);
+        (tile / (rows * columns), [place / columns * OUT, place % columns * OUT])
+    }
+
+    /// The channels of each of a tile's pixels.
+    fn pixels(&self, tile: usize) -> [*const f32; PRODUCTS] {
+        let (image, corner) = self.corner(tile);
+        let padding = self.conv.shape.padding;
+        std::array::from_fn(|at| {
+            let y = (corner[0] + at / IN).wrapping_sub(padding[0]);
+            let x = (corner[1] + at % IN).wrapping_sub(padding[1]);
+            self.x.run(image, y, x, self.conv.shape.input).unwrap_or(self.zeros).as_ptr()
+        })
+    }
+}
+
+/// Transforms one tile; `start` is the turn's first.
+///
+/// # Safety
+/// As for [`Vector`]; nobody else uses this tile's numbers meanwhile.
+#[inline(always)]
+unsafe fn transform_in<V: Vector>(turn: &Turn<'_>, start: usize, tile: usize) {
+    let pixels = turn.pixels(start + tile);
+    let input = turn.conv.shape.input;
+    for channel in (0..input).step_by(V::LANES) {
+        // SAFETY: a pixel has `input` channels, a whole number of vectors, and the room as many for each place and tile.
+        unsafe {
+            let mut columns = [[V::splat(0.0); IN]; IN];
+            for (x, column) in columns.iter_mut().enumerate() {
+                for (y, value) in column.iter_mut().enumerate() {
+                    *value = V::load(pixels[y * IN + x].add(channel));
+                }
+                *column = transform::input(*column);
+            }
+            let to = turn.transformed.0.add(tile * input + channel);
+            for y in 0..IN {
+                let mut row = [V::splat(0.0); IN];
+                for (value, column) in row.iter_mut().zip(&columns) {
+                    *value = column[y];
+                }
+                for (x, value) in transform::input(row).into_iter().enumerate() {
+                    value.store(to.add((y * IN + x) * turn.strides[0]));
+                }
+            }
+        }
+    }
+}
+
+/// All products of one place.
+///
+/// # Safety
+/// As for [`Vector`]; the transformed tiles are written, and nobody else uses this place's products meanwhile.
+#[inline(always)]
+unsafe fn multiply_place<V: Vector>(turn: &Turn<'_>, count: usize, place: usize) {
+    let panels = &turn.places[place];
+    // SAFETY: the room has as many numbers for each place.
+    let (from, to) =
+        unsafe { (turn.transformed.0.add(place * turn.strides[0]), turn.products.0.add(place * turn.strides[1])) };
+    for index in 0..panels.count() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match panels.panel(index).width / V::LANES {
+                1 => panel_products::<V, 1>(panels, index, count, from, to),
+                2 => panel_products::<V, 2>(panels, index, count, from, to),
+                _ => panel_products::<V, 4>(panels, index, count, from, to),
+            }
+        }
+    }
+}
+
+/// Products with one panel.
+///
+/// # Safety
+/// As for [`multiply_place`].
+#[inline(always)]
+unsafe fn panel_products<V: Vector, const N: usize>(
+    panels: &Panels,
+    index: usize,
+    count: usize,
+    from: *const f32,
+    to: *mut f32,
+) {
+    let (panel, width) = (panels.panel(index), N * V::LANES);
+    for (number, (_, channels)) in blocks(1, panels.input, width).enumerate() {
+        let weights = panel.weights[channels.start * width..].as_ptr();
+        for first in (0..count).step_by(ROWS) {
+            // The last six is filled up with its last tile; the room has places for that.
+            let rows: Rows = std::array::from_fn(|row| {
+                // SAFETY: the tile is one of the turn's.
+                unsafe { from.add((first + row).min(count - 1) * panels.input) }
+            });
+            let step = Step {
+                rows: &rows,
+                taps: 1,
+                start: channels.start,
+                depth: channels.len(),
+                weights,
+                bias: if number == 0 { panel.bias.as_ptr() } else { std::ptr::null() },
+                // SAFETY: the tile's products lie in the room.
+                out: unsafe { to.add(first * panels.output + panel.first) },
+                stride: panels.output,
+                finish: None,
+            };
+            // SAFETY: rows have `input` numbers, and the room has whole sixes of tiles.
+            unsafe { multiply::<V, N>(&step) };
+        }
+    }
+}
+
+/// Transforms one tile's products back, adds bias and residual, and applies the activation.
+///
+/// # Safety
+/// As for [`Vector`]; the products are written, and nobody else uses this tile's results meanwhile.
+#[inline(always)]
+unsafe fn transform_out<V: Vector>(turn: &Turn<'_>, start: usize, tile: usize) {
+    let (image, corner) = turn.corner(start + tile);
+    let output = turn.conv.shape.output;
+    let [height, width] = turn.size;
+    let (rows, columns) = (OUT.min(height - corner[0]), OUT.min(width - corner[1]));
+    for channel in (0..output).step_by(V::LANES) {
+        // SAFETY: products, bias, residual and result have `output` channels, a whole number of vectors, for each pixel.
+        unsafe {
+            let from = turn.products.0.add(tile * output + channel).cast_const();
+            let mut across = [[V::splat(0.0); OUT]; IN];
+            for (y, row) in across.iter_mut().enumerate() {
+                let mut products = [V::splat(0.0); IN];
+                for (x, product) in products.iter_mut().enumerate() {
+                    *product = V::load(from.add((y * IN + x) * turn.strides[1]));
+                }
+                *row = transform::output(products);
+            }
+            let bias = V::load(turn.conv.bias[channel..].as_ptr());
+            for x in 0..columns {
+                let mut column = [V::splat(0.0); IN];
+                for (value, row) in column.iter_mut().zip(&across) {
+                    *value = row[x];
+                }
+                let column = transform::output(column);
+                for (y, value) in column.into_iter().enumerate().take(rows) {
+                    let pixel = (image * height + corner[0] + y) * width + corner[1] + x;
+                    let value = value.add(bias);
+                    let Last { act, residual, order } = turn.last;
+                    let value = match residual.map(|residual| V::load(residual[pixel * output + channel..].as_ptr())) {
+                        None => act.on(value),
+                        Some(residual) if order == Order::AddFirst => act.on(value.add(residual)),
+                        Some(residual) => act.on(value).add(residual),
+                    };
+                    value.store(turn.out.0.add(pixel * output + channel));
+                }
+            }
+        }
+    }
+}
