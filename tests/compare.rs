@@ -121,6 +121,11 @@ fn graph_files_are_compared() {
         assert_eq!((&split["here"]["ops"], &split["there"]["ops"]), (&3.into(), &9.into()), "{graph}");
         assert_eq!(split["here"]["macs"], split["there"]["macs"], "{graph}");
     }
+    // Without being told, the network is built as the graph's was.
+    for (structure, graph) in [("train", &train), ("deploy", &onnx[0])] {
+        let report = json(0, &["rtdetr_r18vd", "--against", graph]);
+        assert_eq!((&report["here"]["structure"], &report["unexplained"]["rows"]), (&structure.into(), &0.into()));
+    }
     for (structure, graph, side) in [("deploy", &train, "there"), ("train", &pir, "here")] {
         let report = compared(1, "rtdetr_r18vd", structure, graph);
         assert_eq!(report["unexplained"]["macs"], 491_520_000, "{graph}");

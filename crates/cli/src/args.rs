@@ -95,7 +95,7 @@ forward pass and post-processing, each by itself. docs/bench.md has the whole pr
     /// Compare what ran with a plan, a graph file or a saved trace, operation by operation
     #[command(after_help = "Examples:
   detrace compare rtdetr_r50vd
-  detrace compare rtdetr_r50vd --structure deploy --against model.json
+  detrace compare rtdetr_r50vd --against model.onnx
   detrace compare rtdetr_r18vd --structure deploy --input 1x3x480x640 --format markdown
   detrace compare --from r18.trace.json
   detrace compare rtdetr_r18vd --against r18.deploy.trace.json
@@ -103,7 +103,7 @@ forward pass and post-processing, each by itself. docs/bench.md has the whole pr
 
 Exit code 1 means that the sides differ by more than --fail-over. Norms, biases, activations, elementwise steps, shape
 arithmetic, post-processing and heads that the model does not run, which one exporter folds, splits or adds and another does
-not, are listed by name and do not count. Take the structure that was exported: RepVGG branches are work.")]
+not, are listed by name and do not count. RepVGG branches are work: without --structure the network is built as the graph was.")]
     Compare(Box<CompareArgs>),
     /// One model under every convention, and what makes each total differ from full's
     #[command(after_help = "Examples:

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use detrace_config::Config;
-use detrace_flops::{Diff, Reason, Trace, diff};
+use detrace_flops::{Diff, Reason, Trace, conventions, diff};
 use detrace_graph::{import, plan};
 use detrace_report::{by_x, diff_json, diff_markdown, diff_table};
 
@@ -31,9 +31,10 @@ pub(crate) struct CompareArgs {
     /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: the right side's, or 1x3x640x640]
     #[arg(long, value_name = "NxCxHxW")]
     input: Option<String>,
-    /// How the left side's network is built: as trained, or with norms folded and branches merged
-    #[arg(long, value_enum, default_value = "train")]
-    structure: Structure,
+    /// How the left side's network is built: as trained, or with norms folded and branches merged [default: as a graph
+    /// file on the right, else train]
+    #[arg(long, value_enum)]
+    structure: Option<Structure>,
     /// Seed of weights and input; counts do not depend on it
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -95,7 +96,13 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
         (None, Some(config)) => {
             let other = there.as_ref().and_then(|trace| trace.meta.input.as_slice().try_into().ok());
             let input = Input::Random(shape.or(other).unwrap_or(DEFAULT_INPUT));
-            trace(config, input, args.seed, args.structure.into())?
+            let graph = there.as_ref().filter(|_| import::is_graph(Path::new(&args.against)));
+            let structure = match (args.structure, graph) {
+                (Some(structure), _) => structure.into(),
+                (None, Some(graph)) => structure_like(config, graph)?,
+                (None, None) => detrace_flops::Structure::default(),
+            };
+            trace(config, input, args.seed, structure)?
         }
         (None, None) => bail!("a model is needed"),
     };
@@ -150,6 +157,18 @@ fn planned(trace: &Trace, config: Option<Config>) -> Result<Trace> {
         .try_into()
         .with_context(|| format!("the trace's input {:?} is not N, C, H, W", meta.input))?;
     Ok(plan(&config, structure, input)?)
+}
+
+/// The structure whose plan is nearest to a graph: files do not say how their network was built.
+fn structure_like(config: &Config, graph: &Trace) -> Result<detrace_flops::Structure> {
+    use detrace_flops::Structure::{Deploy, Train};
+    let Ok(input) = graph.meta.input.as_slice().try_into() else { return Ok(Train) };
+    let apart = |structure| -> Result<u64> {
+        Ok(diff(&plan(config, structure, input)?, graph, &conventions::FULL)?.unexplained_macs())
+    };
+    let nearest = if apart(Deploy)? < apart(Train)? { Deploy } else { Train };
+    report(&format!("the graph is nearest to the structure `{}` (--structure takes another)", nearest.name()));
+    Ok(nearest)
 }
 
 fn structure_of(name: &str) -> Option<detrace_flops::Structure> {
