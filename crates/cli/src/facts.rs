@@ -70,13 +70,19 @@ impl FactsArgs {
                         "{model} is a graph file, which is neither the official code nor transformers; `detrace flops {model} --convention NAME` counts it"
                     );
                 }
-                let loaded = open(model)?;
-                let input = self.input.as_deref().map_or(Ok(DEFAULT_INPUT), parse_shape)?;
-                let mut trace = plan(&loaded.config, self.structure.unwrap_or_default().into(), input)?;
-                trace.meta.framework = loaded.framework().to_owned();
-                (trace, Some(loaded.config))
+                let (trace, config) = on_paper(model, self.input.as_deref(), self.structure)?;
+                (trace, Some(config))
             }
         };
         Ok(Facts { framework: self.framework.of(&trace), trace, config })
     }
+}
+
+/// A model's plan for the options of a command, and its configuration.
+pub(crate) fn on_paper(model: &str, input: Option<&str>, structure: Option<Structure>) -> Result<(Trace, Config)> {
+    let loaded = open(model)?;
+    let input = input.map_or(Ok(DEFAULT_INPUT), parse_shape)?;
+    let mut trace = plan(&loaded.config, structure.unwrap_or_default().into(), input)?;
+    trace.meta.framework = loaded.framework().to_owned();
+    Ok((trace, loaded.config))
 }

@@ -1,12 +1,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use detrace_graph::plan;
 
 use crate::args::Structure;
+use crate::facts::on_paper;
+use crate::graph;
 use crate::show::ShowArgs;
-use crate::trace::{DEFAULT_INPUT, parse_shape};
-use crate::{graph, open};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StaticArgs {
@@ -32,9 +31,6 @@ pub(crate) fn run(args: &StaticArgs) -> Result<ExitCode> {
     if let Some(trace) = graph::open(&args.model, args.input.as_deref(), &args.show, unfit)? {
         return show.show(&trace, None);
     }
-    let loaded = open(&args.model)?;
-    let input = args.input.as_deref().map_or(Ok(DEFAULT_INPUT), parse_shape)?;
-    let mut trace = plan(&loaded.config, args.structure.unwrap_or_default().into(), input)?;
-    trace.meta.framework = loaded.framework().to_owned();
-    show.show(&trace, Some(&loaded.config))
+    let (trace, config) = on_paper(&args.model, args.input.as_deref(), args.structure)?;
+    show.show(&trace, Some(&config))
 }
