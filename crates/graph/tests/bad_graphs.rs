@@ -1,5 +1,8 @@
 //! Graphs that say what cannot be: an error that names the fault, or a trace that counts, never worse.
 
+mod common;
+
+use common::Random;
 use std::path::PathBuf;
 
 use detrace_flops::{CustomOps, conventions, count};
@@ -112,19 +115,6 @@ fn small_files_stay_small() {
     let doubled: Vec<String> = (0..3000).map(|index| op("add", &[], &[2, 2], 3 + index)).collect();
     let folded = error("[1,3,640,640]", &[vec![start], doubled].concat());
     assert!(folded.contains("elements of small constants"), "{folded}");
-}
-
-/// A generator of numbers that is the same everywhere (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
-    }
 }
 
 /// One of each format and exporter.

@@ -1,6 +1,9 @@
 //! ONNX models of real exporters: what is read from them, and what becomes of broken ones. The figures are the `onnx`
 //! package's own view of the same files.
 
+mod common;
+
+use common::{Random, mutate};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -137,19 +140,6 @@ fn a_cut_model_is_refused_with_its_place() {
     read(fixture("rtdetr_r18vd.pir.json").into()).expect_err("JSON is another format");
 }
 
-/// A generator of numbers that is the same everywhere (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
-    }
-}
-
 /// Some bytes of a real model changed, removed or doubled, hundreds of times: read or refused, never worse.
 #[test]
 fn mutated_models_do_no_harm() {
@@ -158,18 +148,7 @@ fn mutated_models_do_no_harm() {
     let mut refused = 0;
     for round in 0..400 {
         let mut bytes = files[round % 2].clone();
-        for _ in 0..=random.below(4) {
-            let at = random.below(bytes.len());
-            let length = random.below(64).min(bytes.len() - at);
-            match random.below(3) {
-                0 => bytes[at] ^= 1 << random.below(8),
-                1 => drop(bytes.drain(at..at + length)),
-                _ => {
-                    let doubled = bytes[at..at + length].to_vec();
-                    bytes.splice(at..at, doubled);
-                }
-            }
-        }
+        mutate(&mut bytes, &mut random);
         refused += usize::from(read(bytes.into()).is_err());
     }
     assert!(refused > 200, "only {refused} of 400 were found to be broken");

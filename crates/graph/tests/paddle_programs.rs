@@ -1,5 +1,8 @@
 //! Paddle's programs: what is read from real ones, and what becomes of bad ones.
 
+mod common;
+
+use common::{Random, mutate};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -145,19 +148,6 @@ fn lists_do_not_multiply() {
     assert!(error.contains("operands"), "{error}");
 }
 
-/// A generator of numbers that is the same everywhere (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
-    }
-}
-
 /// Some bytes of a real program changed, removed or doubled, hundreds of times: read or refused, never worse.
 #[test]
 fn mutated_programs_do_no_harm() {
@@ -166,18 +156,7 @@ fn mutated_programs_do_no_harm() {
     let mut refused = 0;
     for round in 0..400 {
         let mut bytes = if round % 2 == 0 { pdmodel.clone() } else { pir.clone() };
-        for _ in 0..=random.below(4) {
-            let at = random.below(bytes.len());
-            let length = random.below(64).min(bytes.len() - at);
-            match random.below(3) {
-                0 => bytes[at] ^= 1 << random.below(8),
-                1 => drop(bytes.drain(at..at + length)),
-                _ => {
-                    let doubled = bytes[at..at + length].to_vec();
-                    bytes.splice(at..at, doubled);
-                }
-            }
-        }
+        mutate(&mut bytes, &mut random);
         let outcome = match round % 2 {
             0 => read_pdmodel(&bytes),
             _ => read_pir(&String::from_utf8_lossy(&bytes)),
