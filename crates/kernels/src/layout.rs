@@ -21,24 +21,6 @@ pub fn to_channels_last(input: &[f32], plane: Plane) -> Vec<f32> {
     })
 }
 
-/// Pixels of several images of the same size side by side: each pixel has the channels of the first, then of the second …
-/// `parts` are the images with their channels.
-///
-/// # Panics
-/// If the parts have different numbers of pixels.
-pub fn concat_channels(parts: &[(&[f32], usize)]) -> Vec<f32> {
-    let total: usize = parts.iter().map(|(_, channels)| channels).sum();
-    let pixels = parts.first().map_or(0, |(data, channels)| data.len() / (*channels).max(1));
-    assert!(parts.iter().all(|(data, channels)| data.len() == pixels * channels), "the parts differ in size");
-    fill(pixels, total, |pixel, mut out| {
-        for (data, channels) in parts {
-            let (to, rest) = out.split_at_mut(*channels);
-            to.copy_from_slice(&data[pixel * channels..][..*channels]);
-            out = rest;
-        }
-    })
-}
-
 /// Twice the height and width, each pixel four times.
 ///
 /// # Panics
@@ -91,12 +73,5 @@ mod tests {
             .map(|[image, row, column, channel]| value(image, channel, row / 2, column / 2))
             .collect();
         assert_eq!(upsample2x(&channels_last(), PLANE), want);
-    }
-
-    #[test]
-    fn parts_stand_side_by_side() {
-        let (a, b) = ([1.0, 2.0, 3.0, 4.0], [10.0, 20.0]);
-        assert_eq!(concat_channels(&[(&a, 2), (&b, 1)]), [1.0, 2.0, 10.0, 3.0, 4.0, 20.0]);
-        assert!(concat_channels(&[]).is_empty());
     }
 }

@@ -25,7 +25,7 @@ pub use conv::{Algorithm, Conv, ConvShape, Images, Last, Order};
 pub use deformable::{Deformable, Nearest, sample_bilinear, sample_discrete};
 pub use depthwise::depthwise_conv2d;
 pub use isa::{Isa, isa};
-pub use layout::{concat_channels, to_channels_last, upsample2x};
+pub use layout::{to_channels_last, upsample2x};
 pub use norm::{layer_norm, softmax};
 pub use pool::{avg_pool2d, max_pool2d};
 pub use threads::threads;

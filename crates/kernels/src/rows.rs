@@ -3,7 +3,7 @@
 use crate::threads::{share_out, threads};
 
 /// Pieces of work that each thread should get, so that nobody waits long for the last one.
-const PIECES: usize = 4;
+pub(crate) const PIECES: usize = 4;
 
 /// `count` rows of `length` numbers, each written by `make`.
 pub(crate) fn fill(count: usize, length: usize, make: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
@@ -27,9 +27,10 @@ pub(crate) fn fill(count: usize, length: usize, make: impl Fn(usize, &mut [f32])
 }
 
 /// Numbers that tasks write at different places.
-pub(crate) struct Room(*mut f32);
+#[derive(Clone, Copy)]
+pub(crate) struct Room(pub(crate) *mut f32);
 
-// SAFETY: only `piece` gives access, and its callers keep the pieces apart.
+// SAFETY: a pointer alone does nothing; whoever writes through it keeps the places of tasks apart.
 unsafe impl Sync for Room {}
 
 impl Room {

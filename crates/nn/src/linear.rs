@@ -1,7 +1,7 @@
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_flops::{Kind, Param};
-use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Last};
+use detrace_kernels::{Algorithm, Conv, ConvShape, Last};
 
 use crate::engine::{Weights, is_ours, with_slice};
 use crate::{Facts, Probe, declare};
@@ -56,8 +56,7 @@ impl Product {
             Some(last) if *last == self.shape.input => *last = self.shape.output,
             _ => bail!("{} features go in, not {:?}", self.shape.input, x.dims()),
         }
-        let last = Last { act: Act::None, ..Last::default() };
-        let y = with_slice(&x.contiguous()?, |x| Ok(conv.rows(x, last)))?;
+        let y = with_slice(&x.contiguous()?, |x| Ok(conv.rows(x, Last::default())))?;
         Tensor::from_vec(y, dims, x.device())
     }
 }

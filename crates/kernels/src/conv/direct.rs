@@ -11,13 +11,12 @@ use std::ops::Range;
 use super::micro::{Finish, ROWS, Rows, Step, multiply};
 use super::panels::{Panel, Panels};
 use super::{Conv, Images, Last, blocks};
+use crate::rows::{PIECES, Room};
 use crate::threads::{share_out, threads};
 use crate::vector::{Vector, dispatch};
 
 /// Pixels of a tile.
 const TILE: usize = 16 * ROWS;
-/// Pieces of work that each thread should get, so that nobody waits long for the last one.
-const PIECES: usize = 4;
 
 /// Writes every element of `out`.
 pub(super) fn run(conv: &Conv, panels: &Panels, x: Images<'_>, last: Last<'_>, out: &mut [MaybeUninit<f32>]) {
@@ -29,7 +28,7 @@ pub(super) fn run(conv: &Conv, panels: &Panels, x: Images<'_>, last: Last<'_>, o
     }
     let parts = (PIECES * threads()).div_ceil(tiles).min(count);
     let zeros = vec![0.0; conv.shape.input];
-    let image = Image { conv, panels, x, size, pixels, zeros: &zeros, last, out: Out(out.as_mut_ptr().cast()) };
+    let image = Image { conv, panels, x, size, pixels, zeros: &zeros, last, out: Room(out.as_mut_ptr().cast()) };
     let image = &image;
     share_out(tiles * parts, |task| {
         let (tile, part) = (task / parts, task % parts);
@@ -41,12 +40,6 @@ pub(super) fn run(conv: &Conv, panels: &Panels, x: Images<'_>, last: Last<'_>, o
     });
 }
 
-/// The result, which tasks write into at different places.
-struct Out(*mut f32);
-
-// SAFETY: see `run`: no two tasks write the same element, and nobody reads before all are done.
-unsafe impl Sync for Out {}
-
 struct Image<'a> {
     conv: &'a Conv,
     panels: &'a Panels,
@@ -55,7 +48,8 @@ struct Image<'a> {
     pixels: usize,
     zeros: &'a [f32],
     last: Last<'a>,
-    out: Out,
+    /// The result: no two tasks write the same element, and nobody reads before all are done.
+    out: Room,
 }
 
 impl Image<'_> {
@@ -123,8 +117,11 @@ unsafe fn tile<V: Vector, const N: usize>(
     let columns = width.min(output - panel.first);
     // What a whole six of pixels by a whole panel writes fits the result; anything else goes through spare room.
     let whole = |first: usize| columns == width && first + ROWS <= pixels.end;
-    spare.resize(2 * TILE * width, 0.0);
-    let (sums, residuals) = spare.split_at_mut(TILE * width);
+    if columns < width || !pixels.len().is_multiple_of(ROWS) {
+        spare.resize(2 * TILE * width, 0.0);
+    }
+    let half = spare.len() / 2;
+    let (sums, residuals) = spare.split_at_mut(half);
     let at = |pixel: usize| pixel * output + panel.first;
     let last = blocks(taps, input, width).count() - 1;
     let mut done = 0;

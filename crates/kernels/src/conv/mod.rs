@@ -164,14 +164,6 @@ impl Conv {
         self.shape
     }
 
-    /// Numbers that its packed weights hold.
-    pub fn packed(&self) -> usize {
-        match &self.form {
-            Form::Direct(panels) => panels.len(),
-            Form::Winograd(places) => places.iter().map(Panels::len).sum(),
-        }
-    }
-
     /// N × H′ × W′ × out.
     ///
     /// # Panics

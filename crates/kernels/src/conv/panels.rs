@@ -44,10 +44,6 @@ impl Panels {
         self.columns.len()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.weights.len()
-    }
-
     /// One panel.
     pub(super) fn panel(&self, index: usize) -> Panel<'_> {
         let (first, width) = self.columns[index];

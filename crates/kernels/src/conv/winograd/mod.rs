@@ -12,6 +12,7 @@ use self::transform::{IN, OUT, PRODUCTS};
 use super::micro::{ROWS, Rows, Step, multiply};
 use super::panels::Panels;
 use super::{Conv, ConvShape, Images, Last, Order, blocks};
+use crate::rows::Room;
 use crate::scratch::with_room;
 use crate::threads::share_out;
 use crate::vector::{Vector, dispatch};
@@ -69,8 +70,8 @@ pub(super) fn run(conv: &Conv, places: &[Panels], x: Images<'_>, last: Last<'_>,
     let zeros = vec![0.0; shape.input];
     with_room(PRODUCTS * (strides[0] + strides[1]), |room| {
         let (transformed, products) = room.split_at_mut(PRODUCTS * strides[0]);
-        let [transformed, products] = [transformed, products].map(|room| Shared(room.as_mut_ptr()));
-        let out = Shared(out.as_mut_ptr().cast());
+        let [transformed, products] = [transformed, products].map(|room| Room(room.as_mut_ptr()));
+        let out = Room(out.as_mut_ptr().cast());
         let turn = &Turn { conv, places, x, last, size, grid, strides, zeros: &zeros, transformed, products, out };
         for start in (0..tiles).step_by(longest) {
             let count = longest.min(tiles - start);
@@ -81,13 +82,6 @@ pub(super) fn run(conv: &Conv, places: &[Panels], x: Images<'_>, last: Last<'_>,
         }
     });
 }
-
-/// Numbers that tasks write at different places.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-
-// SAFETY: see `run`: no two tasks write the same element, and none reads what another of the same phase writes.
-unsafe impl Sync for Shared {}
 
 struct Turn<'a> {
     conv: &'a Conv,
@@ -100,10 +94,10 @@ struct Turn<'a> {
     strides: [usize; 2],
     zeros: &'a [f32],
     /// `[place][tile][channel in]`.
-    transformed: Shared,
+    transformed: Room,
     /// `[place][tile][channel out]`.
-    products: Shared,
-    out: Shared,
+    products: Room,
+    out: Room,
 }
 
 impl Turn<'_> {
