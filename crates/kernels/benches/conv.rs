@@ -5,7 +5,10 @@
 
 use std::time::Instant;
 
-use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Images, Last, isa, threads};
+use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Images, Last, Memory, isa, peak, threads};
+
+#[global_allocator]
+static MEMORY: Memory = Memory::new();
 
 /// c in, c out, kernel, stride, height and width of the input.
 const SHAPES: &[[usize; 5]] = &[
@@ -49,8 +52,9 @@ fn time(mut run: impl FnMut()) -> f64 {
 
 fn main() {
     let wanted = std::env::args().nth(1).filter(|word| !word.starts_with("--")).unwrap_or_default();
-    println!("{} on {} threads", isa().name(), threads());
-    println!("c_in,c_out,k,s,HW        direct winograd");
+    let peak = peak() / 1e9;
+    println!("{} on {} threads, peak {peak:.1} GFLOP/s", isa().name(), threads());
+    println!("c_in,c_out,k,s,HW        direct of peak winograd of peak");
     for &[input, output, kernel, stride, size] in SHAPES {
         let line = format!("{input},{output},{kernel},{stride},{size}");
         if !line.contains(&wanted) {
@@ -70,7 +74,7 @@ fn main() {
             let conv = Conv::new(shape, &weight, Some(&bias), algorithm);
             if algorithm == Algorithm::Direct || conv.is_winograd() {
                 let time = time(|| drop(std::hint::black_box(conv.forward(x, last))));
-                print!(" {:8.1}", flops / time / 1e9);
+                print!(" {:8.1} {:4.0} %", flops / time / 1e9, flops / time / 1e7 / peak);
             }
         }
         println!();

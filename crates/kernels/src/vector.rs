@@ -13,6 +13,10 @@ pub(crate) trait Vector: Copy {
     /// Vectors that a micro-kernel's row holds, so that six rows fill the registers.
     const WIDE: usize;
 
+    /// Asks for a line of the caches that will be read soon; any address will do.
+    unsafe fn prefetch(from: *const f32);
+    /// The same for what will be read later: into the second level only.
+    unsafe fn prefetch_far(from: *const f32);
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     unsafe fn splat(value: f32) -> Self;
@@ -53,6 +57,10 @@ impl Vector for Portable {
     const LANES: usize = 8;
     const WIDE: usize = 2;
 
+    #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+    #[inline(always)]
+    unsafe fn prefetch_far(_: *const f32) {}
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: the caller's promise; arrays of f32 have its alignment.
@@ -140,6 +148,16 @@ pub(crate) mod x86 {
                 const LANES: usize = $lanes;
                 const WIDE: usize = $wide;
 
+                #[inline(always)]
+                unsafe fn prefetch(from: *const f32) {
+                    // SAFETY: it reads nothing.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+                }
+                #[inline(always)]
+                unsafe fn prefetch_far(from: *const f32) {
+                    // SAFETY: it reads nothing.
+                    unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+                }
                 #[inline(always)]
                 unsafe fn load(from: *const f32) -> Self {
                     // SAFETY: see above.

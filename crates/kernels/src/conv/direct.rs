@@ -15,26 +15,28 @@ use crate::rows::{PIECES, Room};
 use crate::threads::{share_out, threads};
 use crate::vector::{Vector, dispatch};
 
-/// Pixels of a tile.
+/// Pixels of a tile, about.
 const TILE: usize = 16 * ROWS;
 
 /// Writes every element of `out`.
 pub(super) fn run(conv: &Conv, panels: &Panels, x: Images<'_>, last: Last<'_>, out: &mut [MaybeUninit<f32>]) {
     let size = conv.shape.over(x.size);
     let pixels = x.batch * size[0] * size[1];
-    let (tiles, count) = (pixels.div_ceil(TILE), panels.count());
-    if tiles == 0 || count == 0 {
+    let count = panels.count();
+    if pixels == 0 || count == 0 {
         return;
     }
+    // Tiles of the same size, in whole sixes.
+    let tile = pixels.div_ceil(((pixels + TILE / 2) / TILE).max(1)).next_multiple_of(ROWS);
+    let tiles = pixels.div_ceil(tile);
     let parts = (PIECES * threads()).div_ceil(tiles).min(count);
     let zeros = vec![0.0; conv.shape.input];
     let image = Image { conv, panels, x, size, pixels, zeros: &zeros, last, out: Room(out.as_mut_ptr().cast()) };
     let image = &image;
     share_out(tiles * parts, |task| {
-        let (tile, part) = (task / parts, task % parts);
-        let range = |count: usize| part * count / parts..(part + 1) * count / parts;
-        let first = tile * TILE;
-        let (pixels, panels) = (first..(first + TILE).min(image.pixels), range(count));
+        let (first, part) = (task / parts * tile, task % parts);
+        let panels = part * count / parts..(part + 1) * count / parts;
+        let pixels = first..(first + tile).min(image.pixels);
         // SAFETY: tasks write different pixels or different channels of the result, which nobody else sees.
         dispatch!(piece(image: &Image<'_>, pixels: Range<usize>, panels: Range<usize>));
     });
@@ -118,12 +120,12 @@ unsafe fn tile<V: Vector, const N: usize>(
     // What a whole six of pixels by a whole panel writes fits the result; anything else goes through spare room.
     let whole = |first: usize| columns == width && first + ROWS <= pixels.end;
     if columns < width || !pixels.len().is_multiple_of(ROWS) {
-        spare.resize(2 * TILE * width, 0.0);
+        spare.resize(2 * pixels.len().next_multiple_of(ROWS) * width, 0.0);
     }
     let half = spare.len() / 2;
     let (sums, residuals) = spare.split_at_mut(half);
     let at = |pixel: usize| pixel * output + panel.first;
-    let last = blocks(taps, input, width).count() - 1;
+    let (last, sixes) = (blocks(taps, input, width).count() - 1, pixels.len().div_ceil(ROWS));
     let mut done = 0;
     for (number, (block, channels)) in blocks(taps, input, width).enumerate() {
         let depth = block.len() * channels.len();
@@ -147,6 +149,10 @@ unsafe fn tile<V: Vector, const N: usize>(
             };
             let step = Step {
                 rows: rows[six * taps + block.start..].as_ptr(),
+                next: rows[(six + 1).min(sixes - 1) * taps + block.start..].as_ptr(),
+                // The next block's weights, which follow on these, in as many parts as there are sixes.
+                later: weights.wrapping_add(depth * width + six * (depth * width).div_ceil(sixes)),
+                lines: if image.panels.are_far() { width.div_ceil(sixes) } else { 0 },
                 taps: block.len(),
                 start: channels.start,
                 depth: channels.len(),

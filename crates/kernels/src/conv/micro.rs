@@ -2,6 +2,7 @@
 
 use super::Order;
 use crate::Act;
+use crate::scratch::LINE;
 use crate::vector::Vector;
 
 /// Pixels that a micro-kernel computes at once.
@@ -24,6 +25,12 @@ pub(super) struct Finish {
 pub(super) struct Step {
     /// Runs of channels, one six for each tap.
     pub(super) rows: *const Rows,
+    /// The runs of the step after this one, which are asked for meanwhile.
+    pub(super) next: *const Rows,
+    /// Weights of a later step, of which this one asks for some lines as it goes on.
+    pub(super) later: *const f32,
+    /// How many for each line of channels.
+    pub(super) lines: usize,
     /// Taps.
     pub(super) taps: usize,
     /// Where in the runs to start.
@@ -57,21 +64,33 @@ pub(super) unsafe fn multiply<V: Vector, const N: usize>(step: &Step) {
         let mut d = start::<V, N>(step, 3);
         let mut e = start::<V, N>(step, 4);
         let mut f = start::<V, N>(step, 5);
-        let mut weights = step.weights;
+        let (mut weights, mut later) = (step.weights, step.later);
         for tap in 0..step.taps {
-            let rows = *step.rows.add(tap);
-            for channel in step.start..step.start + step.depth {
-                let mut columns = [V::splat(0.0); N];
-                for (column, values) in columns.iter_mut().enumerate() {
-                    *values = V::load(weights.add(column * V::LANES));
+            let (rows, next) = (*step.rows.add(tap), *step.next.add(tap));
+            let (mut channel, end) = (step.start, step.start + step.depth);
+            while channel < end {
+                for run in next {
+                    V::prefetch(run.wrapping_add(channel));
                 }
-                weights = weights.add(N * V::LANES);
-                add_products(&mut a, rows[0].add(channel), &columns);
-                add_products(&mut b, rows[1].add(channel), &columns);
-                add_products(&mut c, rows[2].add(channel), &columns);
-                add_products(&mut d, rows[3].add(channel), &columns);
-                add_products(&mut e, rows[4].add(channel), &columns);
-                add_products(&mut f, rows[5].add(channel), &columns);
+                for _ in 0..step.lines {
+                    V::prefetch_far(later);
+                    later = later.wrapping_add(LINE);
+                }
+                let line = end.min(channel + LINE);
+                while channel < line {
+                    let mut columns = [V::splat(0.0); N];
+                    for (column, values) in columns.iter_mut().enumerate() {
+                        *values = V::load(weights.add(column * V::LANES));
+                    }
+                    weights = weights.add(N * V::LANES);
+                    add_products(&mut a, rows[0].add(channel), &columns);
+                    add_products(&mut b, rows[1].add(channel), &columns);
+                    add_products(&mut c, rows[2].add(channel), &columns);
+                    add_products(&mut d, rows[3].add(channel), &columns);
+                    add_products(&mut e, rows[4].add(channel), &columns);
+                    add_products(&mut f, rows[5].add(channel), &columns);
+                    channel += 1;
+                }
             }
         }
         for (row, sums) in [a, b, c, d, e, f].into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Packed weights: panels of as many output channels as a micro-kernel computes at once.
 
+use crate::scratch::Aligned;
 use crate::vector::{Vector, dispatch};
 
 /// Weights as `[panel][tap][channel in][channel out in the panel]`, and biases, both padded with zeros to whole panels.
@@ -11,8 +12,8 @@ pub(super) struct Panels {
     pub(super) input: usize,
     /// Taps of the kernel.
     pub(super) taps: usize,
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    weights: Aligned,
+    bias: Aligned,
     /// Each panel's first channel and width.
     columns: Vec<(usize, usize)>,
 }
@@ -24,20 +25,27 @@ impl Panels {
         assert!(bias.is_none_or(|bias| bias.len() == output), "the bias is not one per output channel");
         let columns = columns(output);
         let padded = columns.last().map_or(0, |(first, width)| first + width);
-        let mut weights = Vec::with_capacity(padded * input * taps);
+        let mut weights = Aligned::zeros(padded * input * taps);
         for &(first, width) in &columns {
-            for tap in 0..taps {
-                for channel in 0..input {
-                    weights.extend((first..first + width).map(|out| match out < output {
-                        true => weight[(out * input + channel) * taps + tap],
-                        false => 0.0,
-                    }));
+            let panel = &mut weights[first * input * taps..][..width * input * taps];
+            for (out, weight) in weight[first * input * taps..].chunks_exact(input * taps).take(width).enumerate() {
+                for (channel, kernel) in weight.chunks_exact(taps).enumerate() {
+                    for (tap, &value) in kernel.iter().enumerate() {
+                        panel[(tap * input + channel) * width + out] = value;
+                    }
                 }
             }
         }
-        let mut biases = bias.map_or_else(|| vec![0.0; output], <[f32]>::to_vec);
-        biases.resize(padded, 0.0);
+        let mut biases = Aligned::zeros(padded);
+        if let Some(bias) = bias {
+            biases[..output].copy_from_slice(bias);
+        }
         Panels { output, input, taps, weights, bias: biases, columns }
+    }
+
+    /// Whether the weights take more than what stays in the second level of the caches beside everything else.
+    pub(super) fn are_far(&self) -> bool {
+        self.weights.len() > 1 << 16
     }
 
     pub(super) fn count(&self) -> usize {

@@ -2,7 +2,8 @@
 //!
 //! The image is cut into tiles of 4×4 results, which read 6×6 pixels each. In turns of some tiles: transform them, multiply
 //! (for each of the 36 places of a transformed tile, tiles × channels in by channels in × channels out), transform back.
-//! What the threads share out are tiles, then places, then tiles again.
+//! Where there are turns enough, a thread does a whole turn, whose numbers stay near it; in small images the threads share
+//! out one turn's tiles, then its places, then its tiles again.
 
 mod transform;
 
@@ -14,13 +15,13 @@ use super::panels::Panels;
 use super::{Conv, ConvShape, Images, Last, Order, blocks};
 use crate::rows::Room;
 use crate::scratch::with_room;
-use crate::threads::share_out;
+use crate::threads::{share_out, threads};
 use crate::vector::{Vector, dispatch};
 
 /// Channels come in whole vectors of any instruction set.
 const CHANNELS: usize = 16;
-/// Numbers of transformed tiles and of products that a turn keeps.
-const TURN: usize = 1 << 23;
+/// Tiles of a turn that one thread does.
+const TURN: usize = 8 * ROWS;
 /// Numbers between the places' blocks beyond what they hold, so that they do not meet in one line of the caches.
 const GAP: usize = 16;
 
@@ -63,26 +64,73 @@ pub(super) fn run(conv: &Conv, places: &[Panels], x: Images<'_>, last: Last<'_>,
     if tiles == 0 || out.is_empty() {
         return;
     }
-    let keep = TURN.max(PRODUCTS * shape.input * shape.output);
-    let turns = (tiles * PRODUCTS * (shape.input + shape.output)).div_ceil(keep);
-    let longest = tiles.div_ceil(turns);
-    let strides = [shape.input, shape.output].map(|channels| longest.next_multiple_of(ROWS) * channels + GAP);
     let zeros = vec![0.0; shape.input];
+    let out = Room(out.as_mut_ptr().cast());
+    let whole = Turn { conv, places, x, last, size, grid, zeros: &zeros, out, start: 0, count: tiles };
+    if threads() == 1 || tiles >= 2 * threads() * TURN {
+        // Turns of the same length, as many for each thread.
+        let turns = tiles.div_ceil(TURN).next_multiple_of(threads());
+        share_out(turns, |index| {
+            let (start, end) = (index * tiles / turns, (index + 1) * tiles / turns);
+            let turn = &Turn { start, count: end - start, ..whole };
+            with_turn_room(turn, |room| {
+                // SAFETY: the room is this turn's, and so are its tiles' results.
+                dispatch!(whole_turn(turn: &Turn<'_>, room: TurnRoom));
+            });
+        });
+    } else {
+        let turn = &whole;
+        with_turn_room(turn, |room| {
+            // SAFETY, of all three: tasks write different tiles or places, and what they read was written before.
+            share_out(tiles, |tile| dispatch!(transform_in(turn: &Turn<'_>, room: TurnRoom, tile: usize)));
+            share_out(PRODUCTS, |place| dispatch!(multiply_place(turn: &Turn<'_>, room: TurnRoom, place: usize)));
+            share_out(tiles, |tile| dispatch!(transform_out(turn: &Turn<'_>, room: TurnRoom, tile: usize)));
+        });
+    }
+}
+
+/// Room for a turn's transformed tiles and their products.
+#[derive(Clone, Copy)]
+struct TurnRoom {
+    /// `[place][tile][channel in]`.
+    transformed: Room,
+    /// `[place][tile][channel out]`.
+    products: Room,
+    /// Numbers from one place to the next, of transformed tiles and of products.
+    strides: [usize; 2],
+}
+
+fn with_turn_room(turn: &Turn<'_>, body: impl FnOnce(TurnRoom)) {
+    let shape = turn.conv.shape;
+    let strides = [shape.input, shape.output].map(|channels| turn.count.next_multiple_of(ROWS) * channels + GAP);
     with_room(PRODUCTS * (strides[0] + strides[1]), |room| {
         let (transformed, products) = room.split_at_mut(PRODUCTS * strides[0]);
         let [transformed, products] = [transformed, products].map(|room| Room(room.as_mut_ptr()));
-        let out = Room(out.as_mut_ptr().cast());
-        let turn = &Turn { conv, places, x, last, size, grid, strides, zeros: &zeros, transformed, products, out };
-        for start in (0..tiles).step_by(longest) {
-            let count = longest.min(tiles - start);
-            // SAFETY, of all three: tasks write different tiles or places, and what they read was written before.
-            share_out(count, |tile| dispatch!(transform_in(turn: &Turn<'_>, start: usize, tile: usize)));
-            share_out(PRODUCTS, |place| dispatch!(multiply_place(turn: &Turn<'_>, count: usize, place: usize)));
-            share_out(count, |tile| dispatch!(transform_out(turn: &Turn<'_>, start: usize, tile: usize)));
-        }
+        body(TurnRoom { transformed, products, strides });
     });
 }
 
+/// All that happens to a turn's tiles.
+///
+/// # Safety
+/// As for [`Vector`]; nobody else uses the room or these tiles' results meanwhile.
+#[inline(always)]
+unsafe fn whole_turn<V: Vector>(turn: &Turn<'_>, room: TurnRoom) {
+    // SAFETY: the caller's promise, and each part reads what the one before it wrote.
+    unsafe {
+        for tile in 0..turn.count {
+            transform_in::<V>(turn, room, tile);
+        }
+        for place in 0..PRODUCTS {
+            multiply_place::<V>(turn, room, place);
+        }
+        for tile in 0..turn.count {
+            transform_out::<V>(turn, room, tile);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Turn<'a> {
     conv: &'a Conv,
     places: &'a [Panels],
@@ -90,14 +138,12 @@ struct Turn<'a> {
     last: Last<'a>,
     size: [usize; 2],
     grid: [usize; 2],
-    /// Numbers from one place to the next, of transformed tiles and of products.
-    strides: [usize; 2],
     zeros: &'a [f32],
-    /// `[place][tile][channel in]`.
-    transformed: Room,
-    /// `[place][tile][channel out]`.
-    products: Room,
     out: Room,
+    /// The first of its tiles.
+    start: usize,
+    /// How many they are.
+    count: usize,
 }
 
 impl Turn<'_> {
@@ -120,13 +166,13 @@ impl Turn<'_> {
     }
 }
 
-/// Transforms one tile; `start` is the turn's first.
+/// Transforms one tile.
 ///
 /// # Safety
 /// As for [`Vector`]; nobody else uses this tile's numbers meanwhile.
 #[inline(always)]
-unsafe fn transform_in<V: Vector>(turn: &Turn<'_>, start: usize, tile: usize) {
-    let pixels = turn.pixels(start + tile);
+unsafe fn transform_in<V: Vector>(turn: &Turn<'_>, room: TurnRoom, tile: usize) {
+    let pixels = turn.pixels(turn.start + tile);
     let input = turn.conv.shape.input;
     for channel in (0..input).step_by(V::LANES) {
         // SAFETY: a pixel has `input` channels, a whole number of vectors, and the room as many for each place and tile.
@@ -138,14 +184,14 @@ unsafe fn transform_in<V: Vector>(turn: &Turn<'_>, start: usize, tile: usize) {
                 }
                 *column = transform::input(*column);
             }
-            let to = turn.transformed.0.add(tile * input + channel);
+            let to = room.transformed.0.add(tile * input + channel);
             for y in 0..IN {
                 let mut row = [V::splat(0.0); IN];
                 for (value, column) in row.iter_mut().zip(&columns) {
                     *value = column[y];
                 }
                 for (x, value) in transform::input(row).into_iter().enumerate() {
-                    value.store(to.add((y * IN + x) * turn.strides[0]));
+                    value.store(to.add((y * IN + x) * room.strides[0]));
                 }
             }
         }
@@ -157,11 +203,12 @@ unsafe fn transform_in<V: Vector>(turn: &Turn<'_>, start: usize, tile: usize) {
 /// # Safety
 /// As for [`Vector`]; the transformed tiles are written, and nobody else uses this place's products meanwhile.
 #[inline(always)]
-unsafe fn multiply_place<V: Vector>(turn: &Turn<'_>, count: usize, place: usize) {
+unsafe fn multiply_place<V: Vector>(turn: &Turn<'_>, room: TurnRoom, place: usize) {
+    let count = turn.count;
     let panels = &turn.places[place];
     // SAFETY: the room has as many numbers for each place.
     let (from, to) =
-        unsafe { (turn.transformed.0.add(place * turn.strides[0]), turn.products.0.add(place * turn.strides[1])) };
+        unsafe { (room.transformed.0.add(place * room.strides[0]), room.products.0.add(place * room.strides[1])) };
     for index in 0..panels.count() {
         // SAFETY: the caller's promise.
         unsafe {
@@ -189,7 +236,8 @@ unsafe fn panel_products<V: Vector, const N: usize>(
     let (panel, width) = (panels.panel(index), N * V::LANES);
     for (number, (_, channels)) in blocks(1, panels.input, width).enumerate() {
         let weights = panel.weights[channels.start * width..].as_ptr();
-        for first in (0..count).step_by(ROWS) {
+        let sixes = count.div_ceil(ROWS);
+        for (six, first) in (0..count).step_by(ROWS).enumerate() {
             // The last six is filled up with its last tile; the room has places for that.
             let rows: Rows = std::array::from_fn(|row| {
                 // SAFETY: the tile is one of the turn's.
@@ -197,6 +245,9 @@ unsafe fn panel_products<V: Vector, const N: usize>(
             });
             let step = Step {
                 rows: &rows,
+                next: &rows,
+                later: weights.wrapping_add((channels.len() * width) + six * (channels.len() * width).div_ceil(sixes)),
+                lines: width.div_ceil(sixes),
                 taps: 1,
                 start: channels.start,
                 depth: channels.len(),
@@ -218,20 +269,20 @@ unsafe fn panel_products<V: Vector, const N: usize>(
 /// # Safety
 /// As for [`Vector`]; the products are written, and nobody else uses this tile's results meanwhile.
 #[inline(always)]
-unsafe fn transform_out<V: Vector>(turn: &Turn<'_>, start: usize, tile: usize) {
-    let (image, corner) = turn.corner(start + tile);
+unsafe fn transform_out<V: Vector>(turn: &Turn<'_>, room: TurnRoom, tile: usize) {
+    let (image, corner) = turn.corner(turn.start + tile);
     let output = turn.conv.shape.output;
     let [height, width] = turn.size;
     let (rows, columns) = (OUT.min(height - corner[0]), OUT.min(width - corner[1]));
     for channel in (0..output).step_by(V::LANES) {
         // SAFETY: products, bias, residual and result have `output` channels, a whole number of vectors, for each pixel.
         unsafe {
-            let from = turn.products.0.add(tile * output + channel).cast_const();
+            let from = room.products.0.add(tile * output + channel).cast_const();
             let mut across = [[V::splat(0.0); OUT]; IN];
             for (y, row) in across.iter_mut().enumerate() {
                 let mut products = [V::splat(0.0); IN];
                 for (x, product) in products.iter_mut().enumerate() {
-                    *product = V::load(from.add((y * IN + x) * turn.strides[1]));
+                    *product = V::load(from.add((y * IN + x) * room.strides[1]));
                 }
                 *row = transform::output(products);
             }
