@@ -14,7 +14,7 @@ const LARGE: usize = 64 << 10;
 /// Blocks that are kept at most.
 const BLOCKS: usize = 64;
 /// Bytes that are kept at most.
-const BYTES: usize = 192 << 20;
+const BYTES: usize = 64 << 20;
 /// Bytes before a block, of which the first tell its size.
 const HEAD: usize = 64;
 
@@ -57,7 +57,7 @@ impl Memory {
     /// A kept block of at least `size` bytes, and not much more.
     fn kept(&self, size: usize) -> Option<*mut u8> {
         self.with_free(|free| {
-            let fitting = (0..free.count).filter(|&at| (size..=size + size / 2).contains(&free.blocks[at].1));
+            let fitting = (0..free.count).filter(|&at| (size..=size + size / 4).contains(&free.blocks[at].1));
             let at = fitting.min_by_key(|&at| free.blocks[at].1)?;
             Some(free.take(at).0)
         })

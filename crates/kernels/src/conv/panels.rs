@@ -1,5 +1,7 @@
 //! Packed weights: panels of as many output channels as a micro-kernel computes at once.
 
+use std::ops::Range;
+
 use crate::scratch::Aligned;
 use crate::vector::{Vector, dispatch};
 
@@ -23,24 +25,41 @@ impl Panels {
     pub(super) fn pack(output: usize, input: usize, taps: usize, weight: &[f32], bias: Option<&[f32]>) -> Panels {
         assert_eq!(weight.len(), output * input * taps, "the weight is not out x in x taps");
         assert!(bias.is_none_or(|bias| bias.len() == output), "the bias is not one per output channel");
-        let columns = columns(output);
-        let padded = columns.last().map_or(0, |(first, width)| first + width);
-        let mut weights = Aligned::zeros(padded * input * taps);
-        for &(first, width) in &columns {
-            let panel = &mut weights[first * input * taps..][..width * input * taps];
-            for (out, weight) in weight[first * input * taps..].chunks_exact(input * taps).take(width).enumerate() {
-                for (channel, kernel) in weight.chunks_exact(taps).enumerate() {
-                    for (tap, &value) in kernel.iter().enumerate() {
-                        panel[(tap * input + channel) * width + out] = value;
+        let mut panels = Panels::zeros(output, input, taps);
+        for index in 0..panels.count() {
+            for out in panels.outputs(index) {
+                for channel in 0..input {
+                    for tap in 0..taps {
+                        panels.set(index, out, channel, tap, weight[(out * input + channel) * taps + tap]);
                     }
                 }
             }
         }
-        let mut biases = Aligned::zeros(padded);
         if let Some(bias) = bias {
-            biases[..output].copy_from_slice(bias);
+            panels.bias[..output].copy_from_slice(bias);
         }
-        Panels { output, input, taps, weights, bias: biases, columns }
+        panels
+    }
+
+    /// Weights and biases of zero.
+    pub(super) fn zeros(output: usize, input: usize, taps: usize) -> Panels {
+        let columns = columns(output);
+        let padded = columns.last().map_or(0, |(first, width)| first + width);
+        let (weights, bias) = (Aligned::zeros(padded * input * taps), Aligned::zeros(padded));
+        Panels { output, input, taps, weights, bias, columns }
+    }
+
+    /// Sets the weight of an output channel, which is one of the panel's.
+    pub(super) fn set(&mut self, panel: usize, out: usize, channel: usize, tap: usize, value: f32) {
+        let (first, width) = self.columns[panel];
+        let row = tap * self.input + channel;
+        self.weights[first * self.taps * self.input + row * width + out - first] = value;
+    }
+
+    /// The output channels of a panel.
+    pub(super) fn outputs(&self, panel: usize) -> Range<usize> {
+        let (first, width) = self.columns[panel];
+        first..self.output.min(first + width)
     }
 
     /// Whether the weights take more than what stays in the second level of the caches beside everything else.

@@ -41,18 +41,20 @@ pub(super) fn gains(shape: &ConvShape) -> bool {
 /// Transformed weights: one matrix for each place.
 pub(super) fn pack(shape: &ConvShape, weight: &[f32]) -> Vec<Panels> {
     assert_eq!(weight.len(), shape.output * shape.input * 9, "the weight is not out x in x 3 x 3");
-    let transformed: Vec<[f64; PRODUCTS]> = weight
-        .chunks_exact(9)
-        .map(|kernel| {
-            transform::weights(std::array::from_fn(|y| std::array::from_fn(|x| f64::from(kernel[3 * y + x]))))
-        })
-        .collect();
-    (0..PRODUCTS)
-        .map(|place| {
-            let matrix: Vec<f32> = transformed.iter().map(|kernel| kernel[place] as f32).collect();
-            Panels::pack(shape.output, shape.input, 1, &matrix, None)
-        })
-        .collect()
+    let mut places = vec![Panels::zeros(shape.output, shape.input, 1); PRODUCTS];
+    let kernels = weight.as_chunks::<9>().0;
+    for panel in 0..places[0].count() {
+        for out in places[0].outputs(panel) {
+            for channel in 0..shape.input {
+                let kernel = kernels[out * shape.input + channel];
+                let kernel = std::array::from_fn(|y| std::array::from_fn(|x| f64::from(kernel[3 * y + x])));
+                for (panels, value) in places.iter_mut().zip(transform::weights(kernel)) {
+                    panels.set(panel, out, channel, 0, value as f32);
+                }
+            }
+        }
+    }
+    places
 }
 
 /// Writes every element of `out`.
