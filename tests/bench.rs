@@ -43,7 +43,7 @@ fn figures_fit_together() {
     // 20 million parameters of 4 bytes are 77 MiB, and they are loaded before anything runs.
     let (load, peak) = (number(&report["rss_load"]), number(&report["rss_peak"]));
     assert!(77.0 < load && load < peak && peak < 4096.0, "{load} MiB, {peak} MiB");
-    assert_eq!((&report["structure"], &report["dtype"]), (&"deploy".into(), &"f32".into()));
+    assert_eq!((&report["structure"], &report["dtype"]), (&"fast".into(), &"f32".into()));
     assert!(report["weights"].is_null() && report["schema"] == 1 && report["seed"] == 0);
     let machine = &report["machine"];
     for key in ["cpu", "features", "memory", "logical_cores", "os", "arch", "build"] {
@@ -128,7 +128,7 @@ fn bad_requests_are_refused() {
     refuse(&["--batch", "1000000"], &["MiB"]);
     refuse(&["--batch", "2", "--input", "1x3x640x640"], &["--batch 2", "1x3x640x640"]);
     refuse(&["--input", "1x3x650x640"], &["multiples of 32"]);
-    refuse(&["--structure", "fast"], &["train, deploy"]);
+    refuse(&["--structure", "slow"], &["train, deploy, fast"]);
     refuse(&["--weights", "none.safetensors"], &["cannot read", "none.safetensors"]);
     refuse(&["--output", "none/bench.json"], &["no folder"]);
     refused(&["bench", "rtdetr_r50"], &["did you mean rtdetr_r50vd?"]);

@@ -18,6 +18,7 @@ fn what_ran_is_what_was_planned() {
     for (model, structure, input) in [
         ("rtdetr_r18vd", "train", SMALL),
         ("rtdetrv2_r18vd_dsp", "deploy", "2x3x192x160"),
+        ("rtdetr_hgnetv2_l", "fast", "2x3x192x160"),
         ("rtdetr_hgnetv2_l", "train", SMALL),
     ] {
         let report = json(0, &[model, "--structure", structure, "--input", input]);
@@ -185,6 +186,6 @@ fn bad_input_is_refused() {
         file(&format!("{key}.json"), &json.to_string())
     };
     refused(&["compare", "--from", &doctored("model", "mine".into())], &["\"mine\"", "configuration"]);
-    refused(&["compare", "--from", &doctored("structure", "fast".into())], &["\"fast\"", "train and deploy"]);
+    refused(&["compare", "--from", &doctored("structure", "slow".into())], &["\"slow\"", "train, deploy and fast"]);
     refused(&["compare", "--from", &doctored("input", serde_json::json!([1, 3, 160]))], &["N, C, H, W"]);
 }

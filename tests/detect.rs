@@ -83,7 +83,7 @@ fn a_folder_is_shown_in_every_format_and_drawn() {
     let report: Value = serde_json::from_slice(&std::fs::read(&output).expect("written")).expect("JSON");
     assert_eq!(
         (&report["schema"], &report["model"], &report["structure"]),
-        (&json!(1), &json!("config"), &json!("deploy"))
+        (&json!(1), &json!("config"), &json!("fast"))
     );
     let failed = &report["failed"][0];
     assert_eq!(failed["file"], images.file("bad.jpeg"));

@@ -74,6 +74,11 @@ macro_rules! parity {
             fn deploy() {
                 super::compare($model, $fixture, super::Structure::Deploy);
             }
+
+            #[test]
+            fn fast() {
+                super::compare($model, $fixture, super::Structure::Fast);
+            }
         }
     )*};
 }
@@ -105,9 +110,9 @@ parity! {
     hgnetv2_l_two_images: "rtdetr_hgnetv2_l", "rtdetr_hgnetv2_l-2x3x640x640";
 }
 
-/// Both structures on the same selected tokens.
+/// Every structure on the same selected tokens.
 #[test]
-fn deploy_equals_train() {
+fn deploy_and_fast_equal_train() {
     for name in ["rtdetr_r18vd", "rtdetr_r50vd", "rtdetr_hgnetv2_l"] {
         let config = detrace::config::Config::load(name).expect("a variant");
         let build =
@@ -115,11 +120,13 @@ fn deploy_equals_train() {
         let image = seeded_image(&[1, 3, 320, 384], 0, &Device::Cpu).expect("an image");
         let train = build(Structure::Train).stages(&image, &Forced::default()).expect("runs");
         let forced = Forced { selection: Some(train.selection.indices.clone()), pixels: Vec::new() };
-        let deploy = build(Structure::Deploy).stages(&image, &forced).expect("runs");
-        let error = difference(&deploy.output.logits, &train.output.logits);
-        assert!(error > 0.0 && error <= 1e-3, "{name}: logits: {error}");
-        let error = difference(&deploy.output.boxes, &train.output.boxes);
-        assert!(error <= 1e-4, "{name}: boxes: {error}");
+        for structure in [Structure::Deploy, Structure::Fast] {
+            let other = build(structure).stages(&image, &forced).expect("runs");
+            let error = difference(&other.output.logits, &train.output.logits);
+            assert!(error > 0.0 && error <= 1e-3, "{name}: logits: {error}");
+            let error = difference(&other.output.boxes, &train.output.boxes);
+            assert!(error <= 1e-4, "{name}: boxes: {error}");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use detrace::graph::plan;
 use detrace::rtdetr::RtDetr;
 use detrace::weights::{Seeded, seeded_image};
 
-const STRUCTURES: [Structure; 2] = [Structure::Train, Structure::Deploy];
+const STRUCTURES: [Structure; 3] = Structure::ALL;
 
 fn traced(config: &Config, structure: Structure, input: [usize; 4]) -> Trace {
     let model = RtDetr::new(config, structure, Seeded::var_builder(0, &Device::Cpu, |_| {})).expect("builds");

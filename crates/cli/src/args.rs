@@ -168,8 +168,12 @@ pub(crate) struct FlopsArgs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Structure {
     #[default]
+    /// As trained: convolution, norm and activation apart.
     Train,
+    /// Norms folded, branches merged, activations fused.
     Deploy,
+    /// As deploy, without work that the results do not need.
+    Fast,
 }
 
 impl From<Structure> for detrace_flops::Structure {
@@ -177,6 +181,7 @@ impl From<Structure> for detrace_flops::Structure {
         match structure {
             Structure::Train => detrace_flops::Structure::Train,
             Structure::Deploy => detrace_flops::Structure::Deploy,
+            Structure::Fast => detrace_flops::Structure::Fast,
         }
     }
 }

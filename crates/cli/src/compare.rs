@@ -149,7 +149,7 @@ fn planned(trace: &Trace, config: Option<Config>) -> Result<Trace> {
         })?,
     };
     let structure = structure_of(meta.structure.as_str()).with_context(|| {
-        format!("the trace's structure is {:?}; there are plans of train and deploy", meta.structure)
+        format!("the trace's structure is {:?}; there are plans of train, deploy and fast", meta.structure)
     })?;
     let input = meta
         .input
@@ -172,8 +172,7 @@ fn structure_like(config: &Config, graph: &Trace) -> Result<detrace_flops::Struc
 }
 
 fn structure_of(name: &str) -> Option<detrace_flops::Structure> {
-    use detrace_flops::Structure::{Deploy, Train};
-    [Train, Deploy].into_iter().find(|structure| structure.name() == name)
+    detrace_flops::Structure::ALL.into_iter().find(|structure| structure.name() == name)
 }
 
 /// Says if the sides are only built differently.

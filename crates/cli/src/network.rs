@@ -24,7 +24,7 @@ pub(crate) struct NetworkArgs {
     #[arg(long)]
     pub(crate) allow_partial: bool,
     /// How the network is built: as trained, or with norms folded and branches merged
-    #[arg(long, value_enum, default_value = "deploy")]
+    #[arg(long, value_enum, default_value = "fast")]
     pub(crate) structure: Structure,
     /// Where it runs; this build has the CPU only
     #[arg(long, default_value = "cpu")]

@@ -33,7 +33,7 @@ impl Detector {
         let files = ModelFiles::in_dir(path.as_ref())?;
         let checkpoint = Checkpoint::open(files.weights.unwrap_or_default())?;
         let weights = Weights::load(checkpoint, &RtDetr::needed(&files.loaded.config)?, false)?;
-        let network = RtDetr::new(&files.loaded.config, Structure::Deploy, weights.var_builder(&Device::Cpu))?;
+        let network = RtDetr::new(&files.loaded.config, Structure::Fast, weights.var_builder(&Device::Cpu))?;
         Ok(Detector::new(network, Device::Cpu))
     }
 

@@ -7,14 +7,21 @@ pub enum Structure {
     /// For inference: norms folded into their convolutions, RepVGG branches merged, activations fused. Equal to
     /// [`Structure::Train`] up to rounding.
     Deploy,
+    /// [`Structure::Deploy`] without work that the results do not need: only the selected queries go through query
+    /// selection's box head. Equal to it up to rounding.
+    Fast,
 }
 
 impl Structure {
+    /// Every structure.
+    pub const ALL: [Structure; 3] = [Structure::Train, Structure::Deploy, Structure::Fast];
+
     /// Name on the command line and in traces.
     pub fn name(self) -> &'static str {
         match self {
             Structure::Train => "train",
             Structure::Deploy => "deploy",
+            Structure::Fast => "fast",
         }
     }
 }

@@ -78,7 +78,7 @@ impl ConvNorm {
                 norm: BatchNorm2d::new(config.conv.output, config.frozen, vb.pp(config.norm_name))?,
                 act: config.activation.map(|activation| (activation, Probe::module(act_path))),
             },
-            Structure::Deploy => {
+            Structure::Deploy | Structure::Fast => {
                 let Folded { weight, bias } = Folded::new(&config, &vb)?;
                 let conv = Conv2d::from_tensors(config.conv, weight, Some(bias), conv_vb.prefix())?;
                 Form::Folded(match config.activation {

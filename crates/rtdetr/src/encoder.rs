@@ -242,7 +242,7 @@ impl RepVgg {
                 let conv2 = ConvNorm::new(point, structure, vb.pp("conv2"))?;
                 Ok(RepVgg::Branches(Box::new([conv1, conv2]), Probe::new(vb.prefix()), Probe::new(act)))
             }
-            Structure::Deploy => {
+            Structure::Deploy | Structure::Fast => {
                 let square_folded = Folded::new(&square, &vb.pp("conv1"))?;
                 let point_folded = Folded::new(&point, &vb.pp("conv2"))?;
                 // The 1×1 kernel is the centre of a 3×3 one.

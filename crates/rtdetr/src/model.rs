@@ -107,7 +107,7 @@ impl RtDetr {
         let denoising = Param::named("weight", &[config.classes + 1, dim]);
         declare(&decoder_vb.pp("denoising_class_embed").prefix(), &[denoising]);
         let query_pos_head = Mlp::new(4, 2 * dim, dim, 2, decoder_vb.pp("query_pos_head"))?;
-        let selection = QuerySelection::new(config, decoder_vb.clone())?;
+        let selection = QuerySelection::new(config, structure, decoder_vb.clone())?;
         let decoder = Decoder::new(config, layers, query_pos_head, &decoder_vb)?;
         Ok(RtDetr {
             config: config.clone(),

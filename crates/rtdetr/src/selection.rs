@@ -18,6 +18,8 @@ pub(crate) struct QuerySelection {
     bbox_head: Mlp,
     content: Option<Tensor>,
     queries: usize,
+    /// Whether the box head sees the selected tokens only.
+    selects_first: bool,
     probe: Probe,
 }
 
@@ -35,7 +37,7 @@ pub struct Selection {
 }
 
 impl QuerySelection {
-    pub(crate) fn new(config: &Config, vb: VarBuilder) -> Result<QuerySelection> {
+    pub(crate) fn new(config: &Config, structure: Structure, vb: VarBuilder) -> Result<QuerySelection> {
         let dim = config.decoder.hidden_dim;
         let content = if config.decoder.learn_query_content {
             let shape = (config.decoder.queries, dim);
@@ -51,6 +53,7 @@ impl QuerySelection {
             bbox_head: Mlp::new(dim, dim, 4, 3, vb.pp("enc_bbox_head"))?,
             content,
             queries: config.decoder.queries,
+            selects_first: structure == Structure::Fast,
             probe: Probe::new(vb.prefix()),
         })
     }
@@ -67,21 +70,35 @@ impl QuerySelection {
         let masked = probe.mul("mask", &anchors.valid.to_dtype(memory.dtype())?, memory)?;
         let output = self.norm.forward(&self.proj.forward(&masked)?)?;
         let class_logits = self.score_head.forward(&output)?;
-        let offsets = self.bbox_head.forward(&output)?;
-        let boxes = probe.add("anchor_offset", &offsets, &anchors.logits.to_dtype(memory.dtype())?)?;
+        let anchors = anchors.logits.to_dtype(memory.dtype())?;
+        let boxes_of =
+            |tokens: &Tensor, anchors: &Tensor| probe.add("anchor_offset", &self.bbox_head.forward(tokens)?, anchors);
+        let boxes = (!self.selects_first).then(|| boxes_of(&output, &anchors)).transpose()?;
         let scores = probe.max_last("class_max", &class_logits)?;
         let indices = match forced {
             Some(indices) => indices.clone(),
             None => probe.top_k("top_k", &scores, self.queries)?,
         };
+        let selected = |role| probe.gather_rows(role, &output, &indices);
         let content = match &self.content {
             Some(learned) => {
                 let (queries, dim) = learned.dims2()?;
                 probe.copy("tile_content", &learned.unsqueeze(0)?.broadcast_as((memory.dim(0)?, queries, dim))?)?
             }
-            None => probe.gather_rows("gather_content", &output, &indices)?,
+            None => selected("gather_content")?,
         };
-        let reference = probe.gather_rows("gather_reference", &boxes, &indices)?;
+        let reference = match boxes {
+            Some(boxes) => probe.gather_rows("gather_reference", &boxes, &indices)?,
+            None => {
+                let tokens = match &self.content {
+                    Some(_) => selected("gather_tokens")?,
+                    None => content.clone(),
+                };
+                let (batch, _, _) = memory.dims3()?;
+                let anchors = anchors.broadcast_as((batch, anchors.dim(1)?, 4))?;
+                boxes_of(&tokens, &probe.gather_rows("gather_anchors", &anchors, &indices)?)?
+            }
+        };
         Ok(Selection { scores, indices, content, reference })
     }
 }

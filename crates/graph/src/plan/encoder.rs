@@ -184,7 +184,7 @@ impl RepVgg {
                 RepVgg { path, square, point: Some(point) }
             }
             // Its convolution is called `conv` and its activation `act`, as in every other block.
-            Structure::Deploy => {
+            Structure::Deploy | Structure::Fast => {
                 let square = square.act(Kind::Silu).make(sheet, &path);
                 RepVgg { path, square, point: None }
             }

@@ -133,7 +133,7 @@ impl ConvNormSpec {
         let ConvNormSpec { input, output, groups, window, .. } = self;
         let apart = match sheet.structure {
             Structure::Train => true,
-            Structure::Deploy => false,
+            Structure::Deploy | Structure::Fast => false,
         };
         let conv = Conv::made(sheet, inside(block, self.conv_name), input, output, groups, window, !apart);
         let act_path = inside(block, "act");

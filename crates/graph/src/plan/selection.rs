@@ -1,7 +1,7 @@
 //! Query selection on paper (RT-DETR paper, section 4.3; original: `RTDETRTransformerv2._get_decoder_input`).
 
 use detrace_config::Config;
-use detrace_flops::{Kind, Param};
+use detrace_flops::{Kind, Param, Structure};
 
 use super::layers::{ConvNorm, ConvNormSpec, LayerNorm, Linear, Mlp};
 use super::sheet::{Map, Sheet, Tokens, inside};
@@ -60,6 +60,7 @@ pub(super) struct Selection {
     boxes: Mlp,
     learned: bool,
     queries: usize,
+    selects_first: bool,
 }
 
 impl Selection {
@@ -77,6 +78,7 @@ impl Selection {
             boxes: Mlp::make(sheet, &inside(root, "enc_bbox_head"), &[width, width, width, 4]),
             learned,
             queries,
+            selects_first: sheet.structure == Structure::Fast,
         }
     }
 
@@ -89,8 +91,10 @@ impl Selection {
         self.proj.on(sheet, memory);
         self.norm.on(sheet, memory);
         let logits = self.scores.on(sheet, memory);
-        let boxes = self.boxes.on(sheet, memory);
-        sheet.add(root, "anchor_offset", &boxes, &[1, length, 4]);
+        let boxes = (!self.selects_first).then(|| self.boxes.on(sheet, memory));
+        if let Some(boxes) = &boxes {
+            sheet.add(root, "anchor_offset", boxes, &[1, length, 4]);
+        }
         let scores = [batch, length];
         sheet.step(root, "class_max", Kind::TopK, &[&logits], &scores);
         let best = [batch, self.queries];
@@ -102,7 +106,16 @@ impl Selection {
             sheet.step(root, "gather_content", Kind::Gather, &[&memory, &best], &content);
         }
         let reference = [batch, self.queries, 4];
-        sheet.step(root, "gather_reference", Kind::Gather, &[&boxes, &best], &reference);
+        if let Some(boxes) = boxes {
+            sheet.step(root, "gather_reference", Kind::Gather, &[&boxes, &best], &reference);
+        } else {
+            if self.learned {
+                sheet.step(root, "gather_tokens", Kind::Gather, &[&memory, &best], &content);
+            }
+            sheet.step(root, "gather_anchors", Kind::Gather, &[&[batch, length, 4], &best], &reference);
+            let offsets = self.boxes.on(sheet, content);
+            sheet.add(root, "anchor_offset", &offsets, &reference);
+        }
         (content, reference)
     }
 }
