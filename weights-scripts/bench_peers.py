@@ -162,7 +162,8 @@ def command_line():
 def build(model, folder, args):
     say(f"building {model} in {folder}")
     options = ["--batch", str(args.batch), "--size", str(args.input)]
-    done = subprocess.run([sys.executable, HERE / "peers_build.py", model, folder, *options], check=False)
+    command = [sys.executable, HERE / "peers_build.py", model, folder, *options]
+    done = subprocess.run(command, stdout=sys.stderr, check=False)
     if done.returncode:
         raise Refused(f"{model} could not be built (exit code {done.returncode})")
 
