@@ -264,11 +264,15 @@ def main():
             report.into(args.write_doc.read_text(encoding="utf-8"), "")
         except (OSError, report.Document) as error:
             raise Refused(f"--write-doc {args.write_doc}: {error}") from error
-    try:
-        result = json.loads(args.saved.read_text(encoding="utf-8")) if args.saved else run(args)
-    except (OSError, ValueError) as error:
-        raise Refused(f"{args.saved}: {error}" if args.saved else str(error)) from error
-    text = report.markdown(result)
+    if args.saved:
+        try:
+            result = json.loads(args.saved.read_text(encoding="utf-8"))
+            text = report.markdown(result)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Refused(f"{args.saved}: no measurements of this script: {error!r}") from error
+    else:
+        result = run(args)
+        text = report.markdown(result)
     if args.write_doc:
         whole(args.write_doc, report.into(args.write_doc.read_text(encoding="utf-8"), text))
     if args.output:

@@ -88,9 +88,14 @@ def measurement(printed):
             said = json.loads(text)
         except ValueError:
             continue
+        if not isinstance(said, dict):
+            continue
         missing = [key for key in WANTED if key not in said]
-        if missing or not said["times"]:
-            raise Failed(f"its JSON lacks {', '.join(missing) or 'times'}")
+        if missing:
+            raise Failed(f"its JSON lacks {', '.join(missing)}")
+        times = said["times"]
+        if not isinstance(times, list) or not times or not all(isinstance(time, (int, float)) for time in times):
+            raise Failed("its JSON has no list of numbers as times")
         return said
     raise Failed(f"it printed no JSON: {printed.strip()[-200:]!r}")
 
