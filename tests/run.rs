@@ -38,6 +38,9 @@ fn equals_the_original(model: &str, weights: &str, folder: &Folder, reference: &
         let error = reference.error(name, &ours[name]);
         assert!(error <= 1e-4, "{model}: {name}: {error}");
     }
+    let (classes, scores) = (&ours["class_logits"], &ours["scores"]);
+    assert_eq!(classes.dims(), [1, 8400, 80]);
+    assert_eq!(difference(&classes.max(2).expect("the highest"), scores), 0.0, "{model}: not the logits of the scores");
     let every_eighth = Tensor::arange_step(0u32, 80, 8, &Device::Cpu).expect("classes");
     let logits = in_order(&ours, reference, "logits").index_select(&every_eighth, 2).expect("classes");
     let error = difference(&logits, &reference.tensors["logits"]);

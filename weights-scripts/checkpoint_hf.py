@@ -16,45 +16,54 @@ ARCHS = {
 }
 
 
+def hg_model(spec):
+    """The model of transformers for an HGNetv2 variant, as transformers initialises it; in eval mode."""
+    stem, stages = ARCHS[spec.arch]
+    inputs, middles, outputs, blocks = zip(*stages, strict=True)
+    backbone = transformers.HGNetV2Config(
+        stem_channels=stem,
+        embedding_size=stem[-1],
+        depths=list(blocks),
+        hidden_sizes=list(outputs),
+        stage_in_channels=list(inputs),
+        stage_mid_channels=list(middles),
+        stage_out_channels=list(outputs),
+        stage_num_blocks=list(blocks),
+        stage_downsample=[False, True, True, True],
+        stage_light_block=[False, False, True, True],
+        stage_kernel_size=[3, 3, 5, 5],
+        stage_numb_of_layers=[6, 6, 6, 6],
+        use_learnable_affine_block=False,
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    return networks.hf_model(spec, backbone, spec.decoder_layers)
+
+
+def load(model, tensors):
+    """Gives a model of transformers canonical tensors, name -> array. A tensor that is not there is a KeyError."""
+    state = {}
+    for key in model.state_dict():
+        if not convert_names.CONSTANTS.search(key):
+            state[key] = torch.from_numpy(_find(tensors, convert_names.hf_name(key)))
+    model.load_state_dict(state, strict=False)
+
+
+def _find(tensors, name):
+    """A canonical tensor, or the part of a packed one that q, k or v is."""
+    for index, part in enumerate(("q_proj.", "k_proj.", "v_proj.")):
+        if f".self_attn.{part}" in name:
+            packed = tensors[name.replace(part, "in_proj_")]
+            return packed.reshape(3, -1, *packed.shape[1:])[index].copy()
+    return tensors[name]
+
+
 class HfHgNetwork:
     """A model of transformers whose backbone is HGNetV2."""
 
     def __init__(self, spec, tensors):
         self.spec = spec
-        stem, stages = ARCHS[spec.arch]
-        inputs, middles, outputs, blocks = zip(*stages, strict=True)
-        backbone = transformers.HGNetV2Config(
-            stem_channels=stem,
-            embedding_size=stem[-1],
-            depths=list(blocks),
-            hidden_sizes=list(outputs),
-            stage_in_channels=list(inputs),
-            stage_mid_channels=list(middles),
-            stage_out_channels=list(outputs),
-            stage_num_blocks=list(blocks),
-            stage_downsample=[False, True, True, True],
-            stage_light_block=[False, False, True, True],
-            stage_kernel_size=[3, 3, 5, 5],
-            stage_numb_of_layers=[6, 6, 6, 6],
-            use_learnable_affine_block=False,
-            out_features=["stage2", "stage3", "stage4"],
-        )
-        self.model = networks.hf_model(spec, backbone, spec.decoder_layers)
-        state = {}
-        for key in self.model.state_dict():
-            if convert_names.CONSTANTS.search(key):
-                continue
-            state[key] = torch.from_numpy(self._find(tensors, convert_names.hf_name(key)))
-        self.model.load_state_dict(state, strict=False)
-
-    @staticmethod
-    def _find(tensors, name):
-        """A canonical tensor, or the part of a packed one that q, k or v is."""
-        for index, part in enumerate(("q_proj.", "k_proj.", "v_proj.")):
-            if f".self_attn.{part}" in name:
-                packed = tensors[name.replace(part, "in_proj_")]
-                return packed.reshape(3, -1, *packed.shape[1:])[index].copy()
-        return tensors[name]
+        self.model = hg_model(spec)
+        load(self.model, tensors)
 
     @torch.no_grad()
     def run(self, image):

@@ -24,7 +24,9 @@ pub(crate) struct RunArgs {
     /// h relative to the image
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Also write what the backbone, the encoder and query selection gave
+    /// Also write what came before: `backbone.0` …, `encoder.0` … [N, C, H, W]; `memory` [N, L, C], the decoder's tokens;
+    /// `class_logits` [N, L, classes], `scores` [N, L], their highest, `topk` [N, queries], the tokens selected, `content` and
+    /// `reference`, the queries made of them
     #[arg(long)]
     pub(crate) stages: bool,
 }
@@ -67,6 +69,7 @@ fn named(stages: Stages) -> Vec<(String, Tensor)> {
     named.extend(
         [
             ("memory", memory),
+            ("class_logits", selection.class_logits),
             ("scores", selection.scores),
             ("topk", selection.indices),
             ("content", selection.content),

@@ -26,6 +26,8 @@ pub(crate) struct QuerySelection {
 /// What query selection hands to the decoder, and what it decided by.
 #[derive(Clone, Debug)]
 pub struct Selection {
+    /// Class logits of each token, [N, L, classes].
+    pub class_logits: Tensor,
     /// Highest class logit of each token, [N, L].
     pub scores: Tensor,
     /// Selected tokens, best first, [N, Q], u32.
@@ -99,7 +101,7 @@ impl QuerySelection {
                 boxes_of(&tokens, &probe.gather_rows("gather_anchors", &anchors, &indices)?)?
             }
         };
-        Ok(Selection { scores, indices, content, reference })
+        Ok(Selection { class_logits, scores, indices, content, reference })
     }
 }
 
