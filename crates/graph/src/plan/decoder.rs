@@ -2,7 +2,7 @@
 //! `rtdetrv2_decoder.py`).
 
 use detrace_config::{self as config, Config, Sampling};
-use detrace_flops::{Kind, Op, Param};
+use detrace_flops::{Kind, Param};
 
 use super::encoder::activation;
 use super::layers::{Attention, LayerNorm, Linear, Mlp};
@@ -138,19 +138,18 @@ impl Deformable {
         let [batch, queries, heads, points] = weights;
         let width = value[2];
         let samples = [batch, queries, heads, points, width / heads];
-        let kernel = format!("{block}#sampling");
-        let fused = |op: &mut Op| op.fused_into = Some(kernel.clone());
-        match self.sampling {
-            Sampling::Default => {
-                sheet.step(block, "sampling", Kind::GridSample, &[&value, &places], &samples);
+        let kind = match self.sampling {
+            Sampling::Default => Kind::GridSample,
+            Sampling::Discrete => Kind::Gather,
+        };
+        sheet.step(block, "sampling", kind, &[&value, &places], &samples);
+        sheet.fused(&format!("{block}#sampling"), |sheet| {
+            if self.sampling == Sampling::Discrete {
+                sheet.map(block, "to_pixels", Kind::Mul, &places);
+                sheet.map(block, "round", Kind::Add, &places);
             }
-            Sampling::Discrete => {
-                sheet.step(block, "sampling", Kind::Gather, &[&value, &places], &samples);
-                fused(sheet.step(block, "to_pixels", Kind::Mul, &[&places], &places));
-                fused(sheet.step(block, "round", Kind::Add, &[&places], &places));
-            }
-        }
-        fused(sheet.step(block, "weight", Kind::Mul, &[&samples, &weights], &samples));
-        fused(sheet.step(block, "sum", Kind::Add, &[&samples], &[batch, queries, width]));
+            sheet.step(block, "weight", Kind::Mul, &[&samples, &weights], &samples);
+            sheet.step(block, "sum", Kind::Add, &[&samples], &[batch, queries, width]);
+        });
     }
 }

@@ -285,17 +285,19 @@ impl Attention {
         for role in ["q_proj", "k_proj", "v_proj"] {
             sheet.step(block, role, Kind::Linear, &[&x], &x).params = third.to_vec();
         }
-        sheet.map(block, "scale", Kind::Mul, &x);
         let head = width / heads;
         let split = [batch, heads, length, head];
-        for role in ["q_heads", "k_heads", "v_heads"] {
-            sheet.map(block, role, Kind::Copy, &split);
-        }
         let scores = [batch, heads, length, length];
         sheet.step(block, "scores", Kind::Matmul, &[&split, &[batch, heads, head, length]], &scores);
-        sheet.map(block, "softmax", Kind::Softmax, &scores);
-        sheet.step(block, "mix", Kind::Matmul, &[&scores, &split], &split);
-        sheet.map(block, "merge_heads", Kind::Copy, &[batch, length, heads, head]);
+        sheet.fused(&format!("{block}#scores"), |sheet| {
+            sheet.map(block, "scale", Kind::Mul, &x);
+            for role in ["q_heads", "k_heads", "v_heads"] {
+                sheet.map(block, role, Kind::Copy, &split);
+            }
+            sheet.map(block, "softmax", Kind::Softmax, &scores);
+            sheet.step(block, "mix", Kind::Matmul, &[&scores, &split], &split);
+            sheet.map(block, "merge_heads", Kind::Copy, &[batch, length, heads, head]);
+        });
         self.out_proj.on(sheet, x);
     }
 }
