@@ -94,7 +94,7 @@ impl MultiheadAttention {
 
     /// A third of the packed projection: one product with its slice of the weight.
     fn project(&self, role: &'static str, product: &Product, x: &Tensor) -> Result<Tensor> {
-        self.probe.role(role, Kind::Linear, || product.run(x), |y| Facts::new(&[x], y).params(&self.slice))
+        self.probe.role(role, Kind::Linear, || product.run(x, None), |y| Facts::new(&[x], y).params(&self.slice))
     }
 
     /// [N, L, E] → [N, heads, L, E / heads], a view.

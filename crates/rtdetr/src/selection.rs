@@ -35,7 +35,7 @@ pub struct Selection {
 }
 
 impl QuerySelection {
-    pub(crate) fn new(config: &Config, vb: VarBuilder) -> Result<QuerySelection> {
+    pub(crate) fn new(config: &Config, structure: Structure, vb: VarBuilder) -> Result<QuerySelection> {
         let dim = config.decoder.hidden_dim;
         let content = if config.decoder.learn_query_content {
             let shape = (config.decoder.queries, dim);
@@ -48,7 +48,7 @@ impl QuerySelection {
             proj: Linear::new(dim, dim, vb.pp("enc_output").pp("proj"))?,
             norm: LayerNorm::new(dim, vb.pp("enc_output").pp("norm"))?,
             score_head: Linear::new(dim, config.classes, vb.pp("enc_score_head"))?,
-            bbox_head: Mlp::new(dim, dim, 4, 3, vb.pp("enc_bbox_head"))?,
+            bbox_head: Mlp::new(&[dim, dim, dim, 4], structure, vb.pp("enc_bbox_head"))?,
             content,
             queries: config.decoder.queries,
             probe: Probe::new(vb.prefix()),

@@ -4,16 +4,17 @@
 //! tiles: the scores of a tile by all keys, their exponentials, and the sum of the values that they weigh. Only a tile's
 //! scores exist at a time, and a head is read where it stands among the tokens' channels.
 
+mod product;
+
 use std::ops::Range;
 
+use self::product::{Product, ROWS};
 use crate::act::exp;
 use crate::rows::{PIECES, Room};
 use crate::scratch::{LINE, with_room};
 use crate::threads::{share_out, threads};
 use crate::vector::{Vector, dispatch};
 
-/// Queries that the innermost loop takes at once.
-const ROWS: usize = 6;
 /// Queries of a tile.
 const TILE: usize = 4 * ROWS;
 /// Keys whose values stay in the first-level cache while a tile's queries weigh them.
@@ -142,7 +143,7 @@ unsafe fn attend<V: Vector>(job: &Job<'_>, head: usize, queries: Range<usize>, r
         for (row, total) in scores.chunks_exact_mut(padded).zip(&mut totals).take(valid) {
             row[count..].fill(f32::NEG_INFINITY);
             // SAFETY: a row is a whole number of vectors.
-            *total = unsafe { soften::<V>(row) };
+            *total = unsafe { exponentials::<V>(row) };
         }
         let mut start = 0;
         while start < count {
@@ -221,7 +222,7 @@ fn panel<V: Vector>(left: usize) -> usize {
 /// # Safety
 /// As for [`Vector`]; the row is a whole number of vectors.
 #[inline(always)]
-unsafe fn soften<V: Vector>(row: &mut [f32]) -> f32 {
+unsafe fn exponentials<V: Vector>(row: &mut [f32]) -> f32 {
     // SAFETY: the caller's promise; every load and store is inside the row.
     unsafe {
         let mut best = [V::splat(f32::NEG_INFINITY); 2];
@@ -242,205 +243,5 @@ unsafe fn soften<V: Vector>(row: &mut [f32]) -> f32 {
     }
 }
 
-/// Six rows of numbers by some columns: `out = rows · columns`, or that added to what is there.
-struct Product {
-    rows: *const f32,
-    /// Numbers from one row to the next.
-    row: usize,
-    depth: usize,
-    columns: *const f32,
-    /// Numbers from the columns of one depth to those of the next.
-    column: usize,
-    out: *mut f32,
-    /// Numbers from one row of the result to the next.
-    stride: usize,
-    /// Whether sums start at 0.
-    fresh: bool,
-}
-
-impl Product {
-    /// # Safety
-    /// As for [`Vector`]; every pointer is valid for six rows, the depth, and as many vectors of columns.
-    #[inline(always)]
-    unsafe fn run<V: Vector>(&self, vectors: usize) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match vectors {
-                1 => self.multiply::<V, 1>(),
-                2 => self.multiply::<V, 2>(),
-                _ => self.multiply::<V, 4>(),
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for [`run`](Product::run).
-    #[inline(always)]
-    unsafe fn multiply<V: Vector, const N: usize>(&self) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            // Each row's sums have a name of their own, so that they stay in registers.
-            let mut a = self.start::<V, N>(0);
-            let mut b = self.start::<V, N>(1);
-            let mut c = self.start::<V, N>(2);
-            let mut d = self.start::<V, N>(3);
-            let mut e = self.start::<V, N>(4);
-            let mut f = self.start::<V, N>(5);
-            for at in 0..self.depth {
-                let mut columns = [V::splat(0.0); N];
-                for (vector, values) in columns.iter_mut().enumerate() {
-                    *values = V::load(self.columns.add(at * self.column + vector * V::LANES));
-                }
-                let row = self.rows.add(at);
-                add_products(&mut a, row, &columns);
-                add_products(&mut b, row.add(self.row), &columns);
-                add_products(&mut c, row.add(2 * self.row), &columns);
-                add_products(&mut d, row.add(3 * self.row), &columns);
-                add_products(&mut e, row.add(4 * self.row), &columns);
-                add_products(&mut f, row.add(5 * self.row), &columns);
-            }
-            for (row, sums) in [a, b, c, d, e, f].into_iter().enumerate() {
-                for (vector, sum) in sums.into_iter().enumerate() {
-                    sum.store(self.out.add(row * self.stride + vector * V::LANES));
-                }
-            }
-        }
-    }
-
-    /// What a row's sums start with.
-    ///
-    /// # Safety
-    /// As for [`run`](Product::run).
-    #[inline(always)]
-    unsafe fn start<V: Vector, const N: usize>(&self, row: usize) -> [V; N] {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut sums = [V::splat(0.0); N];
-            if !self.fresh {
-                for (vector, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::load(self.out.add(row * self.stride + vector * V::LANES));
-                }
-            }
-            sums
-        }
-    }
-}
-
-/// One number of a row times the columns of its depth.
-///
-/// # Safety
-/// As for [`Vector`].
-#[inline(always)]
-unsafe fn add_products<V: Vector, const N: usize>(sums: &mut [V; N], value: *const f32, columns: &[V; N]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let value = V::splat(*value);
-        for vector in 0..N {
-            sums[vector] = value.mul_add(columns[vector], sums[vector]);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// The definition, one result at a time.
-    fn reference(shape: &Attention, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f64> {
-        let &Attention { batch, heads, channels, queries, keys, scale } = shape;
-        let mut out = Vec::new();
-        for place in 0..batch * queries * heads {
-            let (image, query, head) = (place / heads / queries, place / heads % queries, place % heads);
-            let row = |x: &[f32], tokens: usize, token: usize| -> Vec<f64> {
-                let start = ((image * tokens + token) * heads + head) * channels;
-                x[start..start + channels].iter().map(|&x| f64::from(x)).collect()
-            };
-            let query = row(q, queries, query);
-            let scores: Vec<f64> = (0..keys)
-                .map(|key| {
-                    let dot: f64 = row(k, keys, key).iter().zip(&query).map(|(k, q)| k * q).sum();
-                    dot * f64::from(scale)
-                })
-                .collect();
-            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
-            let total: f64 = weights.iter().sum();
-            for channel in 0..channels {
-                let sum: f64 = weights.iter().enumerate().map(|(key, w)| w * row(v, keys, key)[channel]).sum();
-                out.push(sum / total);
-            }
-        }
-        out
-    }
-
-    fn numbers(count: usize, seed: u32) -> Vec<f32> {
-        let hash = |i: usize| (i as u32 + 1).wrapping_mul(2_654_435_761).wrapping_add(seed).wrapping_mul(0x85eb_ca6b);
-        (0..count).map(|i| (hash(i) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
-    }
-
-    fn inputs(shape: &Attention, seed: u32) -> [Vec<f32>; 3] {
-        let &Attention { batch, heads, channels, queries, keys, .. } = shape;
-        [queries, keys, keys].map(|tokens| numbers(batch * tokens * heads * channels, seed.wrapping_add(tokens as u32)))
-    }
-
-    fn check(shape: &Attention, q: &[f32], k: &[f32], v: &[f32]) {
-        let got = shape.forward(q, k, v);
-        let want = reference(shape, q, k, v);
-        assert_eq!(got.len(), want.len());
-        for (at, (got, want)) in got.iter().zip(&want).enumerate() {
-            let same = (f64::from(*got) - want).abs() < 2e-5 || *got == *want as f32 || got.is_nan() && want.is_nan();
-            assert!(same, "{shape:?}: {got} at {at}, not {want}");
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(96))]
-        #[test]
-        fn equals_the_definition(
-            (batch, heads, channels) in (1usize..3, 1usize..4, 1usize..40),
-            (queries, keys) in (1usize..60, 1usize..90),
-            (scale, seed) in (0.05f32..4.0, any::<u32>()),
-        ) {
-            let shape = Attention { batch, heads, channels, queries, keys, scale };
-            let [q, k, v] = inputs(&shape, seed);
-            check(&shape, &q, &k, &v);
-        }
-    }
-
-    #[test]
-    fn sizes_of_the_network_and_one_token() {
-        for (queries, keys) in [(400, 400), (300, 300), (1, 1), (1, 300), (25, 1)] {
-            let shape = Attention { batch: 1, heads: 8, channels: 32, queries, keys, scale: 0.2 };
-            let [q, k, v] = inputs(&shape, 7);
-            check(&shape, &q, &k, &v);
-        }
-        let shape = Attention { batch: 2, heads: 2, channels: 4, queries: 0, keys: 3, scale: 1.0 };
-        assert!(shape.forward(&[], &[0.0; 48], &[0.0; 48]).is_empty());
-    }
-
-    #[test]
-    fn what_is_no_number_is_carried_and_reaches_no_other_head_or_query() {
-        let shape = Attention { batch: 2, heads: 3, channels: 5, queries: 29, keys: 33, scale: 0.4 };
-        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for which in 0..3 {
-                let mut of = inputs(&shape, 3);
-                let at = of[which].len() * 2 / 3 + 1;
-                of[which][at] = value;
-                let [q, k, v] = of;
-                check(&shape, &q, &k, &v);
-            }
-        }
-    }
-
-    #[test]
-    fn large_scores_do_not_overflow() {
-        let shape = Attention { batch: 1, heads: 1, channels: 3, queries: 7, keys: 20, scale: 300.0 };
-        let [q, k, v] = inputs(&shape, 5);
-        let got = shape.forward(&q, &k, &v);
-        for (got, want) in got.iter().zip(reference(&shape, &q, &k, &v)) {
-            assert!((f64::from(*got) - want).abs() < 1e-3, "{got}, not {want}");
-        }
-    }
-}
+mod tests;
