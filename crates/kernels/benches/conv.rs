@@ -3,9 +3,10 @@
 //! `cargo bench -p detrace-kernels --bench conv` takes every shape; a word after `--` takes those whose line has it.
 #![allow(clippy::print_stdout)] // a bench's output is its purpose
 
-use std::time::Instant;
+mod time;
 
 use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Images, Last, Memory, isa, peak, threads};
+use time::time;
 
 #[global_allocator]
 static MEMORY: Memory = Memory::new();
@@ -31,24 +32,6 @@ const SHAPES: &[[usize; 5]] = &[
     [512, 512, 3, 1, 20],
     [2048, 512, 1, 1, 20],
 ];
-
-/// The time of a call: this thread's on a processor where one thread works, else the least by the clock.
-fn time(mut run: impl FnMut()) -> f64 {
-    let on_cpu = || {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok().filter(|_| threads() == 1)?;
-        text.split(' ').next()?.parse::<f64>().ok().map(|ns| ns / 1e9)
-    };
-    run();
-    let (start, before) = (Instant::now(), on_cpu());
-    let (mut best, mut calls) = (f64::INFINITY, 0.0);
-    while start.elapsed().as_secs_f64() < 0.5 {
-        let once = Instant::now();
-        run();
-        best = best.min(once.elapsed().as_secs_f64());
-        calls += 1.0;
-    }
-    on_cpu().zip(before).map_or(best, |(after, before)| (after - before) / calls)
-}
 
 fn main() {
     let wanted = std::env::args().nth(1).filter(|word| !word.starts_with("--")).unwrap_or_default();

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)] // the only crate that may; every block says why it is sound
 
 mod act;
+mod attention;
 mod conv;
 mod deformable;
 mod depthwise;
@@ -23,6 +24,7 @@ mod vector;
 mod window;
 
 pub use act::Act;
+pub use attention::Attention;
 pub use conv::{Algorithm, Conv, ConvShape, Images, Last, Order};
 pub use deformable::{Deformable, Nearest, sample_bilinear, sample_discrete};
 pub use depthwise::depthwise_conv2d;

@@ -1,7 +1,9 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_flops::{Kind, Param};
+use detrace_kernels::Attention;
 
+use crate::engine::{is_ours, with_slice};
 use crate::linear::Product;
 use crate::{Facts, Linear, Probe, declare};
 
@@ -51,22 +53,48 @@ impl MultiheadAttention {
             let q = self.project("q_proj", &self.q_proj, query)?;
             let k = self.project("k_proj", &self.k_proj, key)?;
             let v = self.project("v_proj", &self.v_proj, value)?;
-            let head_dim = q.dim(2)? / self.heads;
-            let q = probe.scale("scale", &q, (head_dim as f64).powf(-0.5))?;
-            let q = probe.copy("q_heads", &self.split(&q)?)?;
-            let k = probe.copy("k_heads", &self.split(&k)?)?;
-            let v = probe.copy("v_heads", &self.split(&v)?)?;
-            let scores = probe.matmul("scores", &q, &k.transpose(2, 3)?)?;
-            let weights = probe.softmax("softmax", &scores)?;
-            let mixed = probe.matmul("mix", &weights, &v)?;
-            let merged = probe.copy("merge_heads", &mixed.transpose(1, 2)?)?.flatten_from(2)?;
-            self.out_proj.forward(&merged)
+            let mixed = self.attend(&q, &k, &v)?;
+            self.out_proj.forward(&mixed)
+        })
+    }
+
+    /// Scales, scores, weighs and mixes in one kernel, which is recorded as these steps and what it takes to bring heads
+    /// together and apart.
+    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        let (batch, queries, embed_dim) = q.dims3()?;
+        let (heads, channels, keys) = (self.heads, embed_dim / self.heads, k.dim(1)?);
+        let scale = (channels as f64).powf(-0.5);
+        let run = || {
+            if !is_ours(q) || keys == 0 {
+                let q = self.split(&(q * scale)?)?.contiguous()?;
+                let (k, v) = (self.split(k)?.contiguous()?, self.split(v)?.contiguous()?);
+                let weights = candle_nn::ops::softmax_last_dim(&q.matmul(&k.t()?)?)?;
+                return weights.matmul(&v)?.transpose(1, 2)?.contiguous()?.flatten_from(2);
+            }
+            let shape = Attention { batch, heads, channels, queries, keys, scale: scale as f32 };
+            let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
+            let mixed = with_slice(&q, |q| with_slice(&k, |k| with_slice(&v, |v| Ok(shape.forward(q, k, v)))))?;
+            Tensor::from_vec(mixed, (batch, queries, embed_dim), q.device())
+        };
+        self.probe.role("scores", Kind::Matmul, run, |_| {
+            let scores = vec![batch, heads, queries, keys];
+            let split = |length: usize| vec![batch, heads, length, channels];
+            let inputs = vec![split(queries), vec![batch, heads, channels, keys]];
+            let merged = vec![batch, queries, heads, channels];
+            Facts::shapes(inputs, scores.clone())
+                .step(&self.probe, Kind::Mul, "scale", vec![q.dims().to_vec()], q.dims().to_vec())
+                .step(&self.probe, Kind::Copy, "q_heads", vec![split(queries)], split(queries))
+                .step(&self.probe, Kind::Copy, "k_heads", vec![split(keys)], split(keys))
+                .step(&self.probe, Kind::Copy, "v_heads", vec![split(keys)], split(keys))
+                .step(&self.probe, Kind::Softmax, "softmax", vec![scores.clone()], scores.clone())
+                .step(&self.probe, Kind::Matmul, "mix", vec![scores, split(keys)], split(queries))
+                .step(&self.probe, Kind::Copy, "merge_heads", vec![merged.clone()], merged)
         })
     }
 
     /// A third of the packed projection: one product with its slice of the weight.
     fn project(&self, role: &'static str, product: &Product, x: &Tensor) -> Result<Tensor> {
-        self.probe.role(role, Kind::Linear, || product.run(x), |y| Facts::new(&[x], y).params(&self.slice))
+        self.probe.role(role, Kind::Linear, || product.run(x, None), |y| Facts::new(&[x], y).params(&self.slice))
     }
 
     /// [N, L, E] → [N, heads, L, E / heads], a view.

@@ -126,9 +126,8 @@ impl Conv2d {
         let run = || self.run(x, Some((tensor, act.map(|(activation, _)| activation))));
         self.probe.op(Kind::Conv2d, run, |y| {
             let shape = || y.dims().to_vec();
-            let sum = format!("{}#residual", block.path());
-            let facts =
-                self.facts(x, y).fused(sum, Kind::Add, "residual", vec![shape(), tensor.dims().to_vec()], shape());
+            let inputs = vec![shape(), tensor.dims().to_vec()];
+            let facts = self.facts(x, y).step(block, Kind::Add, "residual", inputs, shape());
             match act {
                 Some((activation, probe)) => {
                     facts.fused(probe.path().to_owned(), activation.kind(), "", vec![shape()], shape())

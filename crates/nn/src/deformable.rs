@@ -130,20 +130,19 @@ impl DeformableAttention {
         self.probe.role("sampling", kind, run, |mixed| {
             let sampled = vec![batch, queries, heads, points, channels];
             let weights = weights.dims().to_vec();
-            let path = |role: &str| format!("{}#{role}", self.probe.path());
             let mut facts = Facts::shapes(vec![value.dims().to_vec(), locations.dims().to_vec()], sampled.clone());
             if discrete {
-                let grid = locations.dims().to_vec();
-                facts = facts.fused(path("to_pixels"), Kind::Mul, "to_pixels", vec![grid.clone()], grid.clone()).fused(
-                    path("round"),
+                let grid = || locations.dims().to_vec();
+                facts = facts.step(&self.probe, Kind::Mul, "to_pixels", vec![grid()], grid()).step(
+                    &self.probe,
                     Kind::Add,
                     "round",
-                    vec![grid.clone()],
-                    grid,
+                    vec![grid()],
+                    grid(),
                 );
             }
-            facts.fused(path("weight"), Kind::Mul, "weight", vec![sampled.clone(), weights], sampled.clone()).fused(
-                path("sum"),
+            facts.step(&self.probe, Kind::Mul, "weight", vec![sampled.clone(), weights], sampled.clone()).step(
+                &self.probe,
                 Kind::Add,
                 "sum",
                 vec![sampled],

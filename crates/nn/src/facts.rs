@@ -1,6 +1,8 @@
 use candle_core::Tensor;
 use detrace_flops::{Attrs, Kind, Op, Param, Shape};
 
+use crate::Probe;
+
 /// What a layer knows about one of its operations; [`Probe`](crate::Probe) adds path, kind, role and time.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -43,5 +45,10 @@ impl Facts {
     pub fn fused(mut self, path: String, kind: Kind, role: &str, inputs: Vec<Shape>, output: Shape) -> Facts {
         self.fused.push(Op::new(path, kind, role, inputs, output));
         self
+    }
+
+    /// The same for what the block of `probe` does as that role.
+    pub(crate) fn step(self, probe: &Probe, kind: Kind, role: &str, inputs: Vec<Shape>, output: Shape) -> Facts {
+        self.fused(format!("{}#{role}", probe.path()), kind, role, inputs, output)
     }
 }

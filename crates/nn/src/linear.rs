@@ -1,15 +1,16 @@
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use detrace_flops::{Kind, Param};
-use detrace_kernels::{Algorithm, Conv, ConvShape, Last};
+use detrace_flops::{Kind, Param, Structure};
+use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Last};
 
 use crate::engine::{Weights, is_ours, with_slice};
-use crate::{Facts, Probe, declare};
+use crate::{Activation, Facts, Probe, declare};
 
-/// `y = x Wᵀ + b` on the last dimension; W is out × in.
+/// `y = x Wᵀ + b` on the last dimension, W is out × in; with an activation behind it if it has one.
 #[derive(Clone, Debug)]
 pub struct Linear {
     product: Product,
+    activation: Option<Behind>,
     params: Vec<Param>,
     probe: Probe,
 }
@@ -21,13 +22,44 @@ impl Linear {
         let bias = vb.get(out_features, "bias")?;
         let params = vec![Param::named("weight", weight.dims()), Param::named("bias", bias.dims())];
         declare(&vb.prefix(), &params);
-        Ok(Linear { product: Product::new(weight, bias)?, params, probe: Probe::new(vb.prefix()) })
+        Ok(Linear { product: Product::new(weight, bias)?, activation: None, params, probe: Probe::new(vb.prefix()) })
+    }
+
+    /// The same layer with an activation behind it, the module `path`: an operation of its own in the structure as trained,
+    /// else the layer's last step.
+    pub fn act(self, activation: Activation, structure: Structure, path: String) -> Linear {
+        let fused = structure != Structure::Train;
+        Linear { activation: Some(Behind { activation, module: Probe::new(path), fused }), ..self }
     }
 
     /// `x`: […, in]; result: […, out].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.probe.op(Kind::Linear, || self.product.run(x), |y| Facts::new(&[x], y).params(&self.params))
+        let facts = |y: &Tensor| Facts::new(&[x], y).params(&self.params);
+        match &self.activation {
+            Some(Behind { activation, module, fused: true }) => {
+                let run = || self.product.run(x, Some(*activation));
+                self.probe.op(Kind::Linear, run, |y| {
+                    let shape = y.dims().to_vec();
+                    facts(y).fused(module.path().to_owned(), activation.kind(), "", vec![shape.clone()], shape)
+                })
+            }
+            behind => {
+                let y = self.probe.op(Kind::Linear, || self.product.run(x, None), facts)?;
+                behind
+                    .as_ref()
+                    .map_or(Ok(y.clone()), |Behind { activation, module, .. }| activation.forward(module, &y))
+            }
+        }
     }
+}
+
+/// An activation behind a layer.
+#[derive(Clone, Debug)]
+struct Behind {
+    activation: Activation,
+    module: Probe,
+    /// Whether it is the layer's last step.
+    fused: bool,
 }
 
 /// A product with a weight, and a bias, without a module's name.
@@ -44,11 +76,12 @@ impl Product {
         Ok(Product { weights: Weights::new(weight, Some(bias)), shape: ConvShape::linear(input, output) })
     }
 
-    /// `x`: […, in]; result: […, out].
-    pub(crate) fn run(&self, x: &Tensor) -> Result<Tensor> {
+    /// `x`: […, in]; result: […, out], after the activation.
+    pub(crate) fn run(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
         if !is_ours(x) {
             let source = self.weights.source()?;
-            return candle_nn::Linear::new(source.weight, source.bias).forward(x);
+            let y = candle_nn::Linear::new(source.weight, source.bias).forward(x)?;
+            return activation.map_or(Ok(y.clone()), |activation| activation.apply(&y));
         }
         let conv = self.weights.packed(|weight, bias| Conv::new(self.shape, weight, bias, Algorithm::Direct))?;
         let mut dims = x.dims().to_vec();
@@ -56,7 +89,8 @@ impl Product {
             Some(last) if *last == self.shape.input => *last = self.shape.output,
             _ => bail!("{} features go in, not {:?}", self.shape.input, x.dims()),
         }
-        let y = with_slice(&x.contiguous()?, |x| Ok(conv.rows(x, Last::default())))?;
+        let act = activation.map_or(Act::None, Activation::act);
+        let y = with_slice(&x.contiguous()?, |x| Ok(conv.rows(x, Last { act, ..Last::default() })))?;
         Tensor::from_vec(y, dims, x.device())
     }
 }

@@ -1,38 +1,28 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use detrace_flops::Structure;
 
-use crate::{Activation, Linear, Probe};
+use crate::{Activation, Linear};
 
 /// Linear layers with ReLU between them (DETR's box head).
 #[derive(Clone, Debug)]
 pub struct Mlp {
     layers: Vec<Linear>,
-    act: Probe,
 }
 
 impl Mlp {
-    /// `layers` layers: in → hidden → … → out.
-    pub fn new(input: usize, hidden: usize, output: usize, layers: usize, vb: VarBuilder) -> Result<Mlp> {
-        let width = |index: usize| match index {
-            0 => input,
-            _ if index == layers => output,
-            _ => hidden,
+    /// As many layers as there are `widths` behind the first, that of the input.
+    pub fn new(widths: &[usize], structure: Structure, vb: VarBuilder) -> Result<Mlp> {
+        let last = widths.len().saturating_sub(2);
+        let layer = |(index, pair): (usize, &[usize])| {
+            let layer = Linear::new(pair[0], pair[1], vb.pp("layers").pp(index))?;
+            Ok(if index < last { layer.act(Activation::Relu, structure, vb.pp("act").prefix()) } else { layer })
         };
-        let layers = (0..layers)
-            .map(|i| Linear::new(width(i), width(i + 1), vb.pp("layers").pp(i)))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Mlp { layers, act: Probe::new(vb.pp("act").prefix()) })
+        Ok(Mlp { layers: widths.windows(2).enumerate().map(layer).collect::<Result<_>>()? })
     }
 
     /// `x`: […, in]; result: […, out].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = x.clone();
-        for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x)?;
-            if index + 1 < self.layers.len() {
-                x = Activation::Relu.forward(&self.act, &x)?;
-            }
-        }
-        Ok(x)
+        self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x))
     }
 }

@@ -1,4 +1,4 @@
-use candle_core::{D, Module, Result, Tensor};
+use candle_core::{D, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_flops::{Attrs, Kind, Param};
 use detrace_kernels::layer_norm;
@@ -91,18 +91,37 @@ impl LayerNorm {
 
     /// `x`: […, C]; result of the same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.probe.op(Kind::LayerNorm, || self.apply(x), |y| Facts::new(&[x], y).params(&self.params))
+        self.probe.op(Kind::LayerNorm, || self.apply(x, None), |y| Facts::new(&[x], y).params(&self.params))
     }
 
-    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+    /// The norm of `x + residual`, which is the block's addition with that role and part of the same operation.
+    pub fn forward_sum(&self, x: &Tensor, residual: &Tensor, block: &Probe, role: &'static str) -> Result<Tensor> {
+        let run = || self.apply(x, Some(residual));
+        self.probe.op(Kind::LayerNorm, run, |y| {
+            let inputs = vec![x.dims().to_vec(), residual.dims().to_vec()];
+            Facts::new(&[x], y).params(&self.params).step(block, Kind::Add, role, inputs, x.dims().to_vec())
+        })
+    }
+
+    fn apply(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let (weight, Some(bias)) = (self.inner.weight(), self.inner.bias()) else {
-            return self.inner.forward(x);
+            bail!("{}: a layer norm without a bias", self.probe.path());
         };
-        if !is_ours(x) || x.dim(D::Minus1)? != weight.elem_count() {
-            return self.inner.forward(x);
+        let same = residual.is_none_or(|residual| residual.shape() == x.shape() && is_ours(residual));
+        if !is_ours(x) || !same || x.dim(D::Minus1)? != weight.elem_count() {
+            return match residual {
+                Some(residual) => self.inner.forward(&(x + residual)?),
+                None => self.inner.forward(x),
+            };
         }
-        let y = with_slice(&x.contiguous()?, |x| {
-            with_slice(weight, |weight| with_slice(bias, |bias| Ok(layer_norm(x, None, weight, bias, self.epsilon))))
+        let norm = |x: &[f32], residual: Option<&[f32]>| {
+            with_slice(weight, |weight| {
+                with_slice(bias, |bias| Ok(layer_norm(x, residual, weight, bias, self.epsilon)))
+            })
+        };
+        let y = with_slice(&x.contiguous()?, |x| match residual {
+            Some(residual) => with_slice(&residual.contiguous()?, |residual| norm(x, Some(residual))),
+            None => norm(x, None),
         })?;
         Tensor::from_vec(y, x.shape(), x.device())
     }

@@ -28,16 +28,6 @@ impl Probe {
         )
     }
 
-    /// `a · scale`.
-    pub fn scale(&self, role: &'static str, a: &Tensor, scale: f64) -> Result<Tensor> {
-        self.role(role, Kind::Mul, || a * scale, |y| Facts::new(&[a], y))
-    }
-
-    /// Batched `a b`: […, M, K] × […, K, N].
-    pub fn matmul(&self, role: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        self.role(role, Kind::Matmul, || a.matmul(b), |y| Facts::new(&[a, b], y))
-    }
-
     /// Softmax over the last dimension.
     pub fn softmax(&self, role: &'static str, x: &Tensor) -> Result<Tensor> {
         let run = || {

@@ -5,8 +5,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_config::{self as config, Config};
 use detrace_nn::{
-    Activation, Attended, DeformableAttention, DeformableConfig, LayerNorm, Linear, Mlp, MultiheadAttention, Probe,
-    Sampler,
+    Attended, DeformableAttention, DeformableConfig, LayerNorm, Linear, Mlp, MultiheadAttention, Probe, Sampler,
+    Structure,
 };
 
 use crate::encoder::activation;
@@ -40,6 +40,7 @@ impl Decoder {
     /// makes query selection's heads between them and the decoder's.
     pub(crate) fn new(
         config: &Config,
+        structure: Structure,
         layers: Vec<DecoderLayer>,
         query_pos_head: Mlp,
         vb: &VarBuilder,
@@ -49,7 +50,7 @@ impl Decoder {
             .map(|layer| Linear::new(dim, config.classes, vb.pp("dec_score_head").pp(layer)))
             .collect::<Result<_>>()?;
         let bbox_heads = (0..count)
-            .map(|layer| Mlp::new(dim, dim, 4, 3, vb.pp("dec_bbox_head").pp(layer)))
+            .map(|layer| Mlp::new(&[dim, dim, dim, 4], structure, vb.pp("dec_bbox_head").pp(layer)))
             .collect::<Result<_>>()?;
         let probe = Probe::new(vb.pp("decoder").prefix());
         Ok(Decoder { layers, query_pos_head, score_heads, bbox_heads, run: config.decoder.layers_run(), probe })
@@ -93,14 +94,13 @@ pub(crate) struct DecoderLayer {
     cross_attn: DeformableAttention,
     norm2: LayerNorm,
     linear1: Linear,
-    activation: (Activation, Probe),
     linear2: Linear,
     norm3: LayerNorm,
     probe: Probe,
 }
 
 impl DecoderLayer {
-    pub(crate) fn new(config: &config::Decoder, vb: VarBuilder) -> Result<DecoderLayer> {
+    pub(crate) fn new(config: &config::Decoder, structure: Structure, vb: VarBuilder) -> Result<DecoderLayer> {
         let (dim, wide) = (config.hidden_dim, config.dim_feedforward);
         let cross_attn = DeformableConfig {
             embed_dim: dim,
@@ -117,8 +117,11 @@ impl DecoderLayer {
             norm1: LayerNorm::new(dim, vb.pp("norm1"))?,
             cross_attn: DeformableAttention::new(cross_attn, vb.pp("cross_attn"))?,
             norm2: LayerNorm::new(dim, vb.pp("norm2"))?,
-            linear1: Linear::new(dim, wide, vb.pp("linear1"))?,
-            activation: (activation(config.activation), Probe::new(vb.pp("activation").prefix())),
+            linear1: Linear::new(dim, wide, vb.pp("linear1"))?.act(
+                activation(config.activation),
+                structure,
+                vb.pp("activation").prefix(),
+            ),
             linear2: Linear::new(wide, dim, vb.pp("linear2"))?,
             norm3: LayerNorm::new(dim, vb.pp("norm3"))?,
             probe: Probe::new(vb.prefix()),
@@ -139,14 +142,12 @@ impl DecoderLayer {
         probe.block(|| {
             let placed = probe.add("self_pos_embed", queries, positions)?;
             let attended = self.self_attn.forward(&placed, &placed, queries)?;
-            let x = self.norm1.forward(&probe.add("residual1", queries, &attended)?)?;
+            let x = self.norm1.forward_sum(queries, &attended, probe, "residual1")?;
             let placed = probe.add("cross_pos_embed", &x, positions)?;
             let sampled = self.cross_attn.forward(&placed, boxes, memory, levels, forced)?;
-            let x = self.norm2.forward(&probe.add("residual2", &x, &sampled.output)?)?;
-            let (act, act_probe) = &self.activation;
-            let wide = act.forward(act_probe, &self.linear1.forward(&x)?)?;
-            let y = self.linear2.forward(&wide)?;
-            let output = self.norm3.forward(&probe.add("residual3", &x, &y)?)?;
+            let x = self.norm2.forward_sum(&x, &sampled.output, probe, "residual2")?;
+            let y = self.linear2.forward(&self.linear1.forward(&x)?)?;
+            let output = self.norm3.forward_sum(&x, &y, probe, "residual3")?;
             Ok(Attended { output, ..sampled })
         })
     }

@@ -49,7 +49,7 @@ impl HybridEncoder {
             .map(|(index, &level)| {
                 let vb = vb.pp("encoder").pp(index);
                 let layers = (0..config.layers)
-                    .map(|layer| AifiLayer::new(config, vb.pp("layers").pp(layer)))
+                    .map(|layer| AifiLayer::new(config, structure, vb.pp("layers").pp(layer)))
                     .collect::<Result<_>>()?;
                 Ok((level, layers, Probe::new(vb.prefix())))
             })
@@ -139,20 +139,22 @@ struct AifiLayer {
     linear2: Linear,
     norm1: LayerNorm,
     norm2: LayerNorm,
-    activation: (Activation, Probe),
     probe: Probe,
 }
 
 impl AifiLayer {
-    fn new(config: &config::Encoder, vb: VarBuilder) -> Result<AifiLayer> {
+    fn new(config: &config::Encoder, structure: Structure, vb: VarBuilder) -> Result<AifiLayer> {
         let (dim, wide) = (config.hidden_dim, config.dim_feedforward);
         Ok(AifiLayer {
             self_attn: MultiheadAttention::new(dim, config.heads, vb.pp("self_attn"))?,
-            linear1: Linear::new(dim, wide, vb.pp("linear1"))?,
+            linear1: Linear::new(dim, wide, vb.pp("linear1"))?.act(
+                activation(config.activation),
+                structure,
+                vb.pp("activation").prefix(),
+            ),
             linear2: Linear::new(wide, dim, vb.pp("linear2"))?,
             norm1: LayerNorm::new(dim, vb.pp("norm1"))?,
             norm2: LayerNorm::new(dim, vb.pp("norm2"))?,
-            activation: (activation(config.activation), Probe::new(vb.pp("activation").prefix())),
             probe: Probe::new(vb.prefix()),
         })
     }
@@ -163,11 +165,9 @@ impl AifiLayer {
         probe.block(|| {
             let placed = probe.add("with_pos_embed", tokens, positions)?;
             let attended = self.self_attn.forward(&placed, &placed, tokens)?;
-            let x = self.norm1.forward(&probe.add("residual1", tokens, &attended)?)?;
-            let (act, act_probe) = &self.activation;
-            let wide = act.forward(act_probe, &self.linear1.forward(&x)?)?;
-            let y = self.linear2.forward(&wide)?;
-            self.norm2.forward(&probe.add("residual2", &x, &y)?)
+            let x = self.norm1.forward_sum(tokens, &attended, probe, "residual1")?;
+            let y = self.linear2.forward(&self.linear1.forward(&x)?)?;
+            self.norm2.forward_sum(&x, &y, probe, "residual2")
         })
     }
 }

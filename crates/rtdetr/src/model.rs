@@ -101,14 +101,14 @@ impl RtDetr {
         let projection = InputProjection::new(config, structure, decoder_vb.clone())?;
         let (dim, count) = (config.decoder.hidden_dim, config.decoder.layers);
         let layers = (0..count)
-            .map(|layer| DecoderLayer::new(&config.decoder, decoder_vb.pp("decoder").pp("layers").pp(layer)))
+            .map(|layer| DecoderLayer::new(&config.decoder, structure, decoder_vb.pp("decoder").pp("layers").pp(layer)))
             .collect::<Result<Vec<_>>>()?;
         // Used in training only, so there is no tensor of it here, but it is a parameter of the model.
         let denoising = Param::named("weight", &[config.classes + 1, dim]);
         declare(&decoder_vb.pp("denoising_class_embed").prefix(), &[denoising]);
-        let query_pos_head = Mlp::new(4, 2 * dim, dim, 2, decoder_vb.pp("query_pos_head"))?;
+        let query_pos_head = Mlp::new(&[4, 2 * dim, dim], structure, decoder_vb.pp("query_pos_head"))?;
         let selection = QuerySelection::new(config, structure, decoder_vb.clone())?;
-        let decoder = Decoder::new(config, layers, query_pos_head, &decoder_vb)?;
+        let decoder = Decoder::new(config, structure, layers, query_pos_head, &decoder_vb)?;
         Ok(RtDetr {
             config: config.clone(),
             structure,

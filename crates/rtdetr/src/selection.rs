@@ -52,7 +52,7 @@ impl QuerySelection {
             proj: Linear::new(dim, dim, vb.pp("enc_output").pp("proj"))?,
             norm: LayerNorm::new(dim, vb.pp("enc_output").pp("norm"))?,
             score_head: Linear::new(dim, config.classes, vb.pp("enc_score_head"))?,
-            bbox_head: Mlp::new(dim, dim, 4, 3, vb.pp("enc_bbox_head"))?,
+            bbox_head: Mlp::new(&[dim, dim, dim, 4], structure, vb.pp("enc_bbox_head"))?,
             content,
             queries: config.decoder.queries,
             selects_first: structure == Structure::Fast,

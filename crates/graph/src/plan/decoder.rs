@@ -2,7 +2,7 @@
 //! `rtdetrv2_decoder.py`).
 
 use detrace_config::{self as config, Config, Sampling};
-use detrace_flops::{Kind, Op, Param};
+use detrace_flops::{Kind, Param};
 
 use super::encoder::activation;
 use super::layers::{Attention, LayerNorm, Linear, Mlp};
@@ -55,7 +55,6 @@ struct Layer {
     norms: [LayerNorm; 3],
     widen: Linear,
     narrow: Linear,
-    act: Kind,
 }
 
 impl Layer {
@@ -65,28 +64,24 @@ impl Layer {
         let norm1 = LayerNorm::make(sheet, inside(&path, "norm1"), width);
         let deformable = Deformable::make(sheet, inside(&path, "cross_attn"), config);
         let norm2 = LayerNorm::make(sheet, inside(&path, "norm2"), width);
-        let widen = Linear::make(sheet, inside(&path, "linear1"), width, wide);
+        let widen = Linear::make(sheet, inside(&path, "linear1"), width, wide)
+            .act(activation(config.activation), inside(&path, "activation"));
         let narrow = Linear::make(sheet, inside(&path, "linear2"), wide, width);
         let norm3 = LayerNorm::make(sheet, inside(&path, "norm3"), width);
-        let act = activation(config.activation);
-        Layer { path, attention, deformable, norms: [norm1, norm2, norm3], widen, narrow, act }
+        Layer { path, attention, deformable, norms: [norm1, norm2, norm3], widen, narrow }
     }
 
     fn on(&self, sheet: &mut Sheet, x: Tokens, boxes: Tokens, memory: Tokens) {
         let block = self.path.as_str();
         sheet.add(block, "self_pos_embed", &x, &x);
         self.attention.on(sheet, x);
-        sheet.add(block, "residual1", &x, &x);
-        self.norms[0].on(sheet, x);
+        self.norms[0].on_sum(sheet, x, block, "residual1");
         sheet.add(block, "cross_pos_embed", &x, &x);
         self.deformable.on(sheet, x, boxes, memory);
-        sheet.add(block, "residual2", &x, &x);
-        self.norms[1].on(sheet, x);
+        self.norms[1].on_sum(sheet, x, block, "residual2");
         let wide = self.widen.on(sheet, x);
-        sheet.call(&inside(block, "activation"), self.act.clone(), &[&wide], &wide);
         self.narrow.on(sheet, wide);
-        sheet.add(block, "residual3", &x, &x);
-        self.norms[2].on(sheet, x);
+        self.norms[2].on_sum(sheet, x, block, "residual3");
     }
 }
 
@@ -138,19 +133,18 @@ impl Deformable {
         let [batch, queries, heads, points] = weights;
         let width = value[2];
         let samples = [batch, queries, heads, points, width / heads];
-        let kernel = format!("{block}#sampling");
-        let fused = |op: &mut Op| op.fused_into = Some(kernel.clone());
-        match self.sampling {
-            Sampling::Default => {
-                sheet.step(block, "sampling", Kind::GridSample, &[&value, &places], &samples);
+        let kind = match self.sampling {
+            Sampling::Default => Kind::GridSample,
+            Sampling::Discrete => Kind::Gather,
+        };
+        sheet.step(block, "sampling", kind, &[&value, &places], &samples);
+        sheet.fused(&format!("{block}#sampling"), |sheet| {
+            if self.sampling == Sampling::Discrete {
+                sheet.map(block, "to_pixels", Kind::Mul, &places);
+                sheet.map(block, "round", Kind::Add, &places);
             }
-            Sampling::Discrete => {
-                sheet.step(block, "sampling", Kind::Gather, &[&value, &places], &samples);
-                fused(sheet.step(block, "to_pixels", Kind::Mul, &[&places], &places));
-                fused(sheet.step(block, "round", Kind::Add, &[&places], &places));
-            }
-        }
-        fused(sheet.step(block, "weight", Kind::Mul, &[&samples, &weights], &samples));
-        fused(sheet.step(block, "sum", Kind::Add, &[&samples], &[batch, queries, width]));
+            sheet.step(block, "weight", Kind::Mul, &[&samples, &weights], &samples);
+            sheet.step(block, "sum", Kind::Add, &[&samples], &[batch, queries, width]);
+        });
     }
 }

@@ -108,30 +108,27 @@ struct TransformerLayer {
     widen: Linear,
     narrow: Linear,
     norms: [LayerNorm; 2],
-    act: Kind,
 }
 
 impl TransformerLayer {
     fn make(sheet: &mut Sheet, path: String, config: &config::Encoder) -> TransformerLayer {
         let (width, wide) = (config.hidden_dim, config.dim_feedforward);
         let attention = Attention::make(sheet, inside(&path, "self_attn"), width, config.heads);
-        let widen = Linear::make(sheet, inside(&path, "linear1"), width, wide);
+        let widen = Linear::make(sheet, inside(&path, "linear1"), width, wide)
+            .act(activation(config.activation), inside(&path, "activation"));
         let narrow = Linear::make(sheet, inside(&path, "linear2"), wide, width);
         let norms = ["norm1", "norm2"].map(|name| LayerNorm::make(sheet, inside(&path, name), width));
-        TransformerLayer { path, attention, widen, narrow, norms, act: activation(config.activation) }
+        TransformerLayer { path, attention, widen, narrow, norms }
     }
 
     fn on(&self, sheet: &mut Sheet, x: Tokens, places: Tokens) {
         let block = self.path.as_str();
         sheet.add(block, "with_pos_embed", &x, &places);
         self.attention.on(sheet, x);
-        sheet.add(block, "residual1", &x, &x);
-        self.norms[0].on(sheet, x);
+        self.norms[0].on_sum(sheet, x, block, "residual1");
         let wide = self.widen.on(sheet, x);
-        sheet.call(&inside(block, "activation"), self.act.clone(), &[&wide], &wide);
         self.narrow.on(sheet, wide);
-        sheet.add(block, "residual2", &x, &x);
-        self.norms[1].on(sheet, x);
+        self.norms[1].on_sum(sheet, x, block, "residual2");
     }
 }
 

@@ -196,22 +196,33 @@ impl ConvNorm {
     }
 }
 
-/// A fully connected layer that has been made.
+/// A fully connected layer that has been made, perhaps with an activation behind it.
 pub(super) struct Linear {
     path: String,
     params: [Param; 2],
+    act: Option<(Kind, String)>,
 }
 
 impl Linear {
     pub(super) fn make(sheet: &mut Sheet, path: String, input: usize, output: usize) -> Linear {
         let params = [Param::named("weight", &[output, input]), Param::named("bias", &[output])];
         sheet.own(&path, &params);
-        Linear { path, params }
+        Linear { path, params, act: None }
+    }
+
+    /// The same with an activation behind it, the module `path`.
+    pub(super) fn act(self, kind: Kind, path: String) -> Linear {
+        Linear { act: Some((kind, path)), ..self }
     }
 
     pub(super) fn on(&self, sheet: &mut Sheet, x: Tokens) -> Tokens {
         let y = [x[0], x[1], self.params[0].shape[0]];
         sheet.call(&self.path, Kind::Linear, &[&x], &y).params = self.params.to_vec();
+        if let Some((kind, path)) = &self.act {
+            let fused = sheet.structure != Structure::Train;
+            let op = sheet.call(path, kind.clone(), &[&y], &y);
+            op.fused_into = fused.then(|| self.path.clone());
+        }
         y
     }
 }
@@ -232,34 +243,36 @@ impl LayerNorm {
     pub(super) fn on(&self, sheet: &mut Sheet, x: Tokens) {
         sheet.call(&self.path, Kind::LayerNorm, &[&x], &x).params = self.params.to_vec();
     }
+
+    /// The norm of a sum, which is the addition `role` of the block `block`.
+    pub(super) fn on_sum(&self, sheet: &mut Sheet, x: Tokens, block: &str, role: &str) {
+        self.on(sheet, x);
+        sheet.fused(&self.path, |sheet| sheet.add(block, role, &x, &x));
+    }
 }
 
 /// Fully connected layers with ReLU between them.
 pub(super) struct Mlp {
     layers: Vec<Linear>,
-    act: String,
 }
 
 impl Mlp {
     /// `widths`: of the input, of what is between the layers, of the output.
     pub(super) fn make(sheet: &mut Sheet, path: &str, widths: &[usize]) -> Mlp {
+        let last = widths.len().saturating_sub(2);
         let layers = widths
             .windows(2)
             .enumerate()
-            .map(|(layer, pair)| Linear::make(sheet, inside(path, format_args!("layers.{layer}")), pair[0], pair[1]))
+            .map(|(index, pair)| {
+                let layer = Linear::make(sheet, inside(path, format_args!("layers.{index}")), pair[0], pair[1]);
+                if index < last { layer.act(Kind::Relu, inside(path, "act")) } else { layer }
+            })
             .collect();
-        Mlp { layers, act: inside(path, "act") }
+        Mlp { layers }
     }
 
     pub(super) fn on(&self, sheet: &mut Sheet, x: Tokens) -> Tokens {
-        let mut x = x;
-        for (index, layer) in self.layers.iter().enumerate() {
-            if index > 0 {
-                sheet.call(&self.act, Kind::Relu, &[&x], &x);
-            }
-            x = layer.on(sheet, x);
-        }
-        x
+        self.layers.iter().fold(x, |x, layer| layer.on(sheet, x))
     }
 }
 
@@ -285,17 +298,19 @@ impl Attention {
         for role in ["q_proj", "k_proj", "v_proj"] {
             sheet.step(block, role, Kind::Linear, &[&x], &x).params = third.to_vec();
         }
-        sheet.map(block, "scale", Kind::Mul, &x);
         let head = width / heads;
         let split = [batch, heads, length, head];
-        for role in ["q_heads", "k_heads", "v_heads"] {
-            sheet.map(block, role, Kind::Copy, &split);
-        }
         let scores = [batch, heads, length, length];
         sheet.step(block, "scores", Kind::Matmul, &[&split, &[batch, heads, head, length]], &scores);
-        sheet.map(block, "softmax", Kind::Softmax, &scores);
-        sheet.step(block, "mix", Kind::Matmul, &[&scores, &split], &split);
-        sheet.map(block, "merge_heads", Kind::Copy, &[batch, length, heads, head]);
+        sheet.fused(&format!("{block}#scores"), |sheet| {
+            sheet.map(block, "scale", Kind::Mul, &x);
+            for role in ["q_heads", "k_heads", "v_heads"] {
+                sheet.map(block, role, Kind::Copy, &split);
+            }
+            sheet.map(block, "softmax", Kind::Softmax, &scores);
+            sheet.step(block, "mix", Kind::Matmul, &[&scores, &split], &split);
+            sheet.map(block, "merge_heads", Kind::Copy, &[batch, length, heads, head]);
+        });
         self.out_proj.on(sheet, x);
     }
 }

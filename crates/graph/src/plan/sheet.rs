@@ -60,6 +60,15 @@ impl Sheet {
         self.step(block, role, kind, &[x], x);
     }
 
+    /// What `write` writes down is done by the kernel of the operation `kernel`.
+    pub(super) fn fused(&mut self, kernel: &str, write: impl FnOnce(&mut Sheet)) {
+        let first = self.ops.len();
+        write(self);
+        for op in &mut self.ops[first..] {
+            op.fused_into = Some(kernel.to_owned());
+        }
+    }
+
     /// Maps of one size side by side.
     pub(super) fn concat_channels(&mut self, block: &str, role: &str, parts: &[Map]) -> Map {
         let [batch, _, height, width] = parts[0];
