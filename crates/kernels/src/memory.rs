@@ -3,6 +3,8 @@
 //! A feature map takes up to tens of megabytes, which the system's allocator asks of the kernel and gives back each time: a
 //! page fault for every 4 KiB, which two threads cannot take at once. A forward pass asks for the same sizes again and
 //! again, so blocks that were freed are kept, up to a bound, and used again. Blocks start at a line of the caches.
+//!
+//! What is asked for as zeros is packed weights here and stays, so it does not take a kept block, which may be larger.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
@@ -14,7 +16,7 @@ const LARGE: usize = 64 << 10;
 /// Blocks that are kept at most.
 const BLOCKS: usize = 64;
 /// Bytes that are kept at most.
-const BYTES: usize = 64 << 20;
+const BYTES: usize = 96 << 20;
 /// Bytes before a block, of which the first tell its size.
 const HEAD: usize = 64;
 
@@ -54,10 +56,10 @@ impl Memory {
         result
     }
 
-    /// A kept block of at least `size` bytes, and not much more.
+    /// The smallest kept block that has `size` bytes, and not more than four times as many.
     fn kept(&self, size: usize) -> Option<*mut u8> {
         self.with_free(|free| {
-            let fitting = (0..free.count).filter(|&at| (size..=size + size / 4).contains(&free.blocks[at].1));
+            let fitting = (0..free.count).filter(|&at| (size..=4 * size).contains(&free.blocks[at].1));
             let at = fitting.min_by_key(|&at| free.blocks[at].1)?;
             Some(free.take(at).0)
         })
@@ -125,15 +127,10 @@ unsafe impl GlobalAlloc for Memory {
             // SAFETY: the caller's promise.
             return unsafe { System.alloc_zeroed(layout) };
         }
-        match (self.kept(layout.size()), whole(layout.size())) {
-            (Some(block), _) => {
-                // SAFETY: the block has at least as many bytes.
-                unsafe { block.write_bytes(0, layout.size()) };
-                block
-            }
+        match whole(layout.size()) {
             // SAFETY: the layout is not empty, and the size is the one it was made for.
-            (None, Some(with_head)) => unsafe { headed(System.alloc_zeroed(with_head), layout.size()) },
-            (None, None) => null_mut(),
+            Some(with_head) => unsafe { headed(System.alloc_zeroed(with_head), layout.size()) },
+            None => null_mut(),
         }
     }
 
@@ -212,9 +209,15 @@ mod tests {
             assert_eq!(first as usize % 64, 0);
             first.write_bytes(7, 1 << 20);
             memory.dealloc(first, layout(1 << 20));
-            let second = memory.alloc_zeroed(layout((1 << 20) - 5000));
-            assert_eq!(second, first, "the block was not kept");
-            assert!(std::slice::from_raw_parts(second, (1 << 20) - 5000).iter().all(|&byte| byte == 0));
+            let zeros = memory.alloc_zeroed(layout(1 << 20));
+            assert_ne!(zeros, first);
+            assert!(std::slice::from_raw_parts(zeros, 1 << 20).iter().all(|&byte| byte == 0));
+            memory.dealloc(zeros, layout(1 << 20));
+            let small = memory.alloc(layout((1 << 18) - 1));
+            assert!(small != first && small != zeros, "a small block took a large one");
+            memory.dealloc(small, layout((1 << 18) - 1));
+            let second = memory.alloc(layout((1 << 20) - 5000));
+            assert!(second == first || second == zeros, "no block was kept");
             let third = memory.alloc(layout(1 << 20));
             assert_ne!(third, second);
             memory.dealloc(third, layout(1 << 20));
