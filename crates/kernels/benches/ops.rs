@@ -9,10 +9,14 @@ mod time;
 use std::process::Command;
 
 use detrace_kernels::{
-    Act, Arithmetic, Attention, Deformable, Operand, Plane, Window, avg_pool2d, concat_columns, depthwise_conv2d,
-    elementwise, isa, layer_norm, max_pool2d, sample_bilinear, sample_discrete, softmax, threads, top_k, upsample2x,
+    Act, Arithmetic, Attention, Deformable, Memory, Operand, Plane, Window, avg_pool2d, concat_columns,
+    depthwise_conv2d, elementwise, isa, layer_norm, max_pool2d, sample_bilinear, sample_discrete, softmax, threads,
+    top_k, upsample2x,
 };
 use time::time;
+
+#[global_allocator]
+static MEMORY: Memory = Memory::new();
 
 /// Set where the bench runs itself in plain arithmetic: it prints no more than the times.
 const PLAIN: &str = "DETRACE_BENCH_PLAIN";
