@@ -9,10 +9,14 @@ mod time;
 use std::process::Command;
 
 use detrace_kernels::{
-    Act, Attention, Deformable, Plane, Window, avg_pool2d, depthwise_conv2d, isa, layer_norm, max_pool2d,
-    sample_bilinear, sample_discrete, softmax, threads, top_k, upsample2x,
+    Act, Arithmetic, Attention, Deformable, Memory, Operand, Plane, Window, avg_pool2d, concat_columns,
+    depthwise_conv2d, elementwise, isa, layer_norm, max_pool2d, sample_bilinear, sample_discrete, softmax, threads,
+    top_k, upsample2x,
 };
 use time::time;
+
+#[global_allocator]
+static MEMORY: Memory = Memory::new();
 
 /// Set where the bench runs itself in plain arithmetic: it prints no more than the times.
 const PLAIN: &str = "DETRACE_BENCH_PLAIN";
@@ -94,6 +98,15 @@ fn tokens(bench: &Bench) {
             drop(std::hint::black_box(layer_norm(&x, Some(&residual), &weight, &bias, 1e-5)));
         });
     }
+    let x = numbers(8400 * 256);
+    for (name, other, each) in [("sum 8400 x 256", &x[..], 1), ("rows times a number 8400 x 256", &x[..8400], 256)] {
+        let op = if each == 1 { Arithmetic::Add } else { Arithmetic::Mul };
+        let moved = x.len() + other.len() + x.len();
+        bench.run(name, Work::Move(moved as f64), || {
+            let (all, other) = (Operand { data: &x, each: 1 }, Operand { data: other, each });
+            drop(std::hint::black_box(elementwise(op, all, other, x.len())));
+        });
+    }
     let scores = numbers(8400);
     bench.run("top-k 300 of 8400", Work::Move(8400.0), || drop(std::hint::black_box(top_k(&scores, 300))));
 }
@@ -139,6 +152,10 @@ fn maps(bench: &Bench) {
     });
     let plane = Plane { batch: 1, channels: 256, height: 40, width: 40 };
     let x = numbers(plane.numel());
+    let half = numbers(256 * 80 * 80);
+    bench.run("concat 2 of 256x80x80", Work::Move(4.0 * half.len() as f64), || {
+        drop(std::hint::black_box(concat_columns(&[(&half, 256), (&half, 256)], 80 * 80)));
+    });
     bench.run("upsample 256x40x40", Work::Move(5.0 * x.len() as f64), || {
         drop(std::hint::black_box(upsample2x(&x, plane)));
     });

@@ -3,7 +3,7 @@ use candle_nn::VarBuilder;
 use detrace_flops::Kind;
 use detrace_kernels::{Deformable, sample_bilinear, sample_discrete};
 
-use crate::engine::slice;
+use crate::engine::{is_ours, slice, with_slice};
 use crate::{Facts, Linear, Probe};
 
 /// How a sampling point reads its level.
@@ -90,12 +90,39 @@ impl DeformableAttention {
             let offsets = self.sampling_offsets.forward(query)?.reshape((batch, queries, heads, points, 2))?;
             let weights = self.attention_weights.forward(query)?.reshape((batch, queries, heads, points))?;
             let weights = probe.softmax("softmax", &weights)?;
-            let reference = |start: usize| boxes.narrow(2, start, 2)?.reshape((batch, queries, 1, 1, 2));
-            let offsets = probe.mul("offset_scale", &offsets, &self.point_scale)?;
-            let offsets = probe.mul("offset_size", &offsets, &reference(2)?)?;
-            let locations = probe.add("locations", &offsets, &reference(0)?)?;
-            let mixed = self.sample(&value, &locations, &weights, levels, forced)?;
+            let shape = Deformable {
+                batch,
+                queries,
+                heads,
+                channels: self.config.embed_dim / heads,
+                levels: levels.to_vec(),
+                points: self.config.points.clone(),
+            };
+            let locations = self.locations(&shape, &offsets, boxes)?;
+            let mixed = self.sample(shape, &value, &locations, &weights, forced)?;
             Ok(Attended { output: self.output_proj.forward(&mixed)?, locations })
+        })
+    }
+
+    /// Scales the offsets, by what their point stands for and by the box, and adds them to the box's centre.
+    fn locations(&self, shape: &Deformable, offsets: &Tensor, boxes: &Tensor) -> Result<Tensor> {
+        let scales = &self.point_scale;
+        let run = || {
+            if is_ours(offsets) && is_ours(boxes) {
+                let (offsets, boxes) = (offsets.contiguous()?, boxes.contiguous()?);
+                let locations = with_slice(&offsets, |offsets| {
+                    with_slice(scales, |scales| with_slice(&boxes, |boxes| Ok(shape.locations(offsets, scales, boxes))))
+                })?;
+                return Tensor::from_vec(locations, offsets.shape(), offsets.device());
+            }
+            let part = |start| boxes.narrow(2, start, 2)?.reshape((shape.batch, shape.queries, 1, 1, 2));
+            offsets.broadcast_mul(scales)?.broadcast_mul(&part(2)?)?.broadcast_add(&part(0)?)
+        };
+        self.probe.role("locations", Kind::Add, run, |locations| {
+            let (all, corner) = (|| locations.dims().to_vec(), || vec![shape.batch, shape.queries, 1, 1, 2]);
+            Facts::shapes(vec![all(), corner()], all())
+                .step(&self.probe, Kind::Mul, "offset_scale", vec![all(), scales.dims().to_vec()], all())
+                .step(&self.probe, Kind::Mul, "offset_size", vec![all(), corner()], all())
         })
     }
 
@@ -103,20 +130,18 @@ impl DeformableAttention {
     /// their sum.
     fn sample(
         &self,
+        shape: Deformable,
         value: &Tensor,
         locations: &Tensor,
         weights: &Tensor,
-        levels: &[(usize, usize)],
         forced: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let (batch, tokens, embed_dim) = value.dims3()?;
-        let (_, queries, heads, points, _) = locations.dims5()?;
-        let channels = embed_dim / heads;
-        let shape =
-            Deformable { batch, queries, heads, channels, levels: levels.to_vec(), points: self.config.points.clone() };
+        let tokens = value.dim(1)?;
         if shape.tokens() != tokens || shape.levels.len() != shape.points.len() {
-            bail!("{}: levels {levels:?} do not add up to {tokens} tokens", self.probe.path());
+            bail!("{}: levels {:?} do not add up to {tokens} tokens", self.probe.path(), shape.levels);
         }
+        let (batch, queries, heads, points, _) = locations.dims5()?;
+        let channels = shape.channels;
         let kind = match self.config.sampler {
             Sampler::Bilinear => Kind::GridSample,
             Sampler::Discrete => Kind::Gather,

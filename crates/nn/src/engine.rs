@@ -65,6 +65,16 @@ pub(crate) fn with_slice<T>(x: &Tensor, body: impl FnOnce(&[f32]) -> Result<T>) 
     }
 }
 
+/// The same for several tensors.
+pub(crate) fn with_slices<T>(tensors: &[Tensor], body: impl FnOnce(&[&[f32]]) -> Result<T>) -> Result<T> {
+    let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let slices = storages.iter().map(|(storage, layout)| match &**storage {
+        candle_core::Storage::Cpu(storage) => slice(storage, layout),
+        _ => bail!("a CPU kernel was given a tensor of another device"),
+    });
+    body(&slices.collect::<Result<Vec<_>>>()?)
+}
+
 /// Weights as they were loaded, until our kernels pack them into a `T`.
 #[derive(Debug)]
 pub(crate) struct Weights<T>(Arc<State<T>>);

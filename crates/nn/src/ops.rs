@@ -2,9 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 use detrace_flops::Kind;
-use detrace_kernels::{Plane, softmax, upsample2x};
+use detrace_kernels::{Arithmetic, Operand, Plane, concat_columns, elementwise, gather_rows, softmax, upsample2x};
 
-use crate::engine::{add_maps, channels_first, channels_last, is_ours, slice, with_slice};
+use crate::engine::{add_maps, channels_first, channels_last, is_ours, slice, with_slice, with_slices};
 use crate::{Facts, Probe};
 
 impl Probe {
@@ -13,7 +13,11 @@ impl Probe {
         self.role(
             role,
             Kind::Add,
-            || if a.shape() == b.shape() { add_maps(a, b) } else { a.broadcast_add(b) },
+            || match elements(Arithmetic::Add, a, b)? {
+                Some(sum) => Ok(sum),
+                None if a.shape() == b.shape() => add_maps(a, b),
+                None => a.broadcast_add(b),
+            },
             |y| Facts::new(&[a, b], y),
         )
     }
@@ -23,7 +27,10 @@ impl Probe {
         self.role(
             role,
             Kind::Mul,
-            || if a.shape() == b.shape() { a * b } else { a.broadcast_mul(b) },
+            || match elements(Arithmetic::Mul, a, b)? {
+                Some(product) => Ok(product),
+                None => a.broadcast_mul(b),
+            },
             |y| Facts::new(&[a, b], y),
         )
     }
@@ -118,6 +125,16 @@ impl Probe {
     pub fn gather_rows(&self, role: &'static str, x: &Tensor, indices: &Tensor) -> Result<Tensor> {
         let run = || {
             let (batch, queries) = indices.dims2()?;
+            let (images, rows, columns) = x.dims3()?;
+            if is_ours(x) && indices.device().is_cpu() && images == batch {
+                let chosen = indices.flatten_all()?.to_vec1::<u32>()?;
+                if let Some(index) = chosen.iter().find(|index| **index as usize >= rows) {
+                    bail!("{}#{role}: row {index} of {rows}", self.path());
+                }
+                let size = (batch, rows, columns);
+                let y = with_slice(&x.contiguous()?, |x| Ok(gather_rows(x, size, &chosen)))?;
+                return Tensor::from_vec(y, (batch, queries, columns), x.device());
+            }
             let index = indices.unsqueeze(2)?.broadcast_as((batch, queries, x.dim(2)?))?.contiguous()?;
             x.contiguous()?.gather(&index, 1)
         };
@@ -128,7 +145,42 @@ impl Probe {
 /// Maps of one size side by side, [N, H, W, C].
 fn concat_maps(parts: &[&Tensor]) -> Result<Tensor> {
     let parts = parts.iter().map(|part| channels_last(part)).collect::<Result<Vec<_>>>()?;
-    Tensor::cat(&parts, 3)
+    let pixels = parts[0].dims()[..3].to_vec();
+    if !parts.iter().all(|part| is_ours(part) && part.dims()[..3] == pixels) {
+        return Tensor::cat(&parts, 3);
+    }
+    let joined = with_slices(&parts, |slices| {
+        let parts: Vec<(&[f32], usize)> = slices.iter().zip(&parts).map(|(x, part)| (*x, part.dims()[3])).collect();
+        Ok(concat_columns(&parts, pixels.iter().product()))
+    })?;
+    let channels: usize = parts.iter().map(|part| part.dims()[3]).sum();
+    Tensor::from_vec(joined, [pixels, vec![channels]].concat(), parts[0].device())
+}
+
+/// `a` and `b` number by number by our kernel, where it can: contiguous tensors of which one is broadcast to the other's
+/// shape by repeating all of it, or each of its numbers.
+fn elements(op: Arithmetic, a: &Tensor, b: &Tensor) -> Result<Option<Tensor>> {
+    let whole = if a.elem_count() >= b.elem_count() { a } else { b };
+    let operand = |x: &Tensor| each(x.dims(), whole.dims()).filter(|_| x.is_contiguous() && is_ours(x));
+    let (Some(each_a), Some(each_b)) = (operand(a), operand(b)) else { return Ok(None) };
+    let data = with_slice(a, |a| {
+        with_slice(b, |b| {
+            let (a, b) = (Operand { data: a, each: each_a }, Operand { data: b, each: each_b });
+            Ok(elementwise(op, a, b, whole.elem_count()))
+        })
+    })?;
+    Tensor::from_vec(data, whole.shape(), whole.device()).map(Some)
+}
+
+/// How many numbers of `whole` behind each other a number of `part` is broadcast to, if part is `whole` with ones in place of
+/// some first and some last dimensions.
+fn each(part: &[usize], whole: &[usize]) -> Option<usize> {
+    let missing = whole.len().checked_sub(part.len())?;
+    let part = [vec![1; missing], part.to_vec()].concat();
+    let ones = |sizes: &mut dyn Iterator<Item = &usize>| sizes.take_while(|size| **size == 1).count();
+    let end = part.len() - ones(&mut part.iter().rev());
+    let start = ones(&mut part.iter()).min(end);
+    (part[start..end] == whole[start..end]).then(|| whole[end..].iter().product())
 }
 
 struct TopK(usize);
@@ -146,5 +198,26 @@ impl CustomOp1 for TopK {
         let scores = slice(scores, layout)?;
         let indices = scores.chunks(columns.max(1)).flat_map(|row| detrace_kernels::top_k(row, self.0)).collect();
         Ok((CpuStorage::U32(indices), (rows, self.0).into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_broadcast_meets_so_many_numbers() {
+        for (part, whole, want) in [
+            (&[2, 3, 4][..], &[2, 3, 4][..], Some(1)),
+            (&[3, 4], &[2, 3, 4], Some(1)),
+            (&[1, 3, 1], &[2, 3, 4], Some(4)),
+            (&[2, 1, 1], &[2, 3, 4], Some(12)),
+            (&[1], &[2, 3, 4], Some(24)),
+            (&[2, 1, 4], &[2, 3, 4], None),
+            (&[3], &[2, 3, 4], None),
+            (&[2, 3, 4], &[3, 4], None),
+        ] {
+            assert_eq!(each(part, whole), want, "{part:?} to {whole:?}");
+        }
     }
 }

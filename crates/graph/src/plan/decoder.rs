@@ -120,9 +120,11 @@ impl Deformable {
         sheet.map(block, "softmax", Kind::Softmax, &weights);
         let places = [batch, queries, heads, points, 2];
         let corner = [boxes[0], boxes[1], 1, 1, boxes[2] / 2];
-        sheet.step(block, "offset_scale", Kind::Mul, &[&places, &[points, 1]], &places);
-        sheet.step(block, "offset_size", Kind::Mul, &[&places, &corner], &places);
         sheet.add(block, "locations", &places, &corner);
+        sheet.fused(&format!("{block}#locations"), |sheet| {
+            sheet.step(block, "offset_scale", Kind::Mul, &[&places, &[points, 1]], &places);
+            sheet.step(block, "offset_size", Kind::Mul, &[&places, &corner], &places);
+        });
         self.sample(sheet, value, places, weights);
         self.output.on(sheet, query);
     }

@@ -107,7 +107,6 @@ unsafe fn attend<V: Vector>(job: &Job<'_>, head: usize, queries: Range<usize>, r
     pack_keys::<V>(job, head, keys);
     for (index, row) in values.chunks_exact_mut(wide).enumerate() {
         row[..channels].copy_from_slice(&job.v[job.token(head, count, index)..][..channels]);
-        row[channels..].fill(0.0);
     }
     let mut first = queries.start;
     while first < queries.end {
@@ -118,7 +117,8 @@ unsafe fn attend<V: Vector>(job: &Job<'_>, head: usize, queries: Range<usize>, r
                 *to = from * scale;
             }
         }
-        // Rows behind the last query are numbers of no meaning, whose results nobody reads.
+        // Rows behind the last query are numbers of no meaning, as are columns behind the last key or channel: nobody reads
+        // what becomes of them.
         let sixes = valid.div_ceil(ROWS);
         let mut key = 0;
         while key < padded {
@@ -182,7 +182,7 @@ unsafe fn attend<V: Vector>(job: &Job<'_>, head: usize, queries: Range<usize>, r
     }
 }
 
-/// A head's keys in panels of as many as [`panel`] says, each panel channels × keys; zeros behind the last key.
+/// A head's keys in panels of as many as [`panel`] says, each panel channels × keys.
 #[inline(always)]
 fn pack_keys<V: Vector>(job: &Job<'_>, head: usize, packed: &mut [f32]) {
     let &Attention { channels, keys, .. } = job.shape;
@@ -191,16 +191,10 @@ fn pack_keys<V: Vector>(job: &Job<'_>, head: usize, packed: &mut [f32]) {
     while first < padded {
         let width = panel::<V>(padded - first) * V::LANES;
         let packed = &mut packed[first * channels..][..width * channels];
-        for column in 0..width {
-            if first + column < keys {
-                let from = &job.k[job.token(head, keys, first + column)..][..channels];
-                for (row, from) in packed.chunks_exact_mut(width).zip(from) {
-                    row[column] = *from;
-                }
-            } else {
-                for row in packed.chunks_exact_mut(width) {
-                    row[column] = 0.0;
-                }
+        for column in 0..width.min(keys - first) {
+            let from = &job.k[job.token(head, keys, first + column)..][..channels];
+            for (row, from) in packed.chunks_exact_mut(width).zip(from) {
+                row[column] = *from;
             }
         }
         first += width;

@@ -213,6 +213,29 @@ pub fn sample_discrete(shape: &Deformable, value: &[f32], pixels: &[[u32; 2]], w
 }
 
 impl Deformable {
+    /// Where points lie, relative to the image: `offset · scale · size + centre`, each rounded. `offsets` are in the order of the
+    /// result, `scales` one for each point of a head, `boxes` one for each query as cx, cy, w, h.
+    ///
+    /// # Panics
+    /// If the slices are not of the sizes that the shapes say.
+    pub fn locations(&self, offsets: &[f32], scales: &[f32], boxes: &[f32]) -> Vec<f32> {
+        let (queries, points) = (self.batch * self.queries, self.total_points());
+        let row = 2 * self.heads * points;
+        assert_eq!(
+            (offsets.len(), scales.len(), boxes.len()),
+            (queries * row, points, 4 * queries),
+            "offsets and boxes"
+        );
+        fill(queries, row, |query, out| {
+            let &[x, y, width, height] = &boxes[4 * query..][..4] else { return };
+            let offsets = offsets[query * row..][..row].chunks_exact(2).zip(scales.iter().cycle());
+            for (to, (offset, scale)) in out.chunks_exact_mut(2).zip(offsets) {
+                to[0] = offset[0] * scale * width + x;
+                to[1] = offset[1] * scale * height + y;
+            }
+        })
+    }
+
     /// The pixel that discrete sampling reads for each location.
     ///
     /// # Panics

@@ -110,3 +110,14 @@ fn levels_heads_queries_and_images_are_told_apart() {
         .collect();
     assert_eq!(got, want);
 }
+
+#[test]
+fn locations_are_offsets_from_the_centre_in_parts_of_the_box() {
+    let shape = Deformable { batch: 1, queries: 2, heads: 2, channels: 1, levels: vec![(1, 1); 2], points: vec![1, 1] };
+    let offsets: Vec<f32> = (0..16).map(|i| i as f32).collect();
+    let boxes = [0.5, 0.25, 2.0, 4.0, 0.0, 1.0, 8.0, 16.0];
+    let got = shape.locations(&offsets, &[0.5, 2.0], &boxes);
+    let first = [0.5, 2.25, 8.5, 24.25, 4.5, 10.25, 24.5, 56.25];
+    let second = [32.0, 73.0, 160.0, 353.0, 48.0, 105.0, 224.0, 481.0];
+    assert_eq!(got, [first, second].concat());
+}
