@@ -7,6 +7,7 @@ use crate::compare::CompareArgs;
 use crate::conventions::ConventionsArgs;
 use crate::convert::ConvertArgs;
 use crate::detect::DetectArgs;
+use crate::device::{CHOICES, Choice};
 use crate::params::ParamsArgs;
 use crate::run::RunArgs;
 use crate::show::ShowArgs;
@@ -158,6 +159,9 @@ pub(crate) struct FlopsArgs {
     /// Run on a real input: an image (stretched to the model's size), .npy or .safetensors
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub(crate) blob: Option<PathBuf>,
+    /// Where it runs: the CPU, a GPU, or `auto`, a GPU if one can be used [default: cpu]
+    #[arg(long, value_name = CHOICES, conflicts_with = "from")]
+    pub(crate) device: Option<Choice>,
     /// Count a saved trace; no model is needed
     #[arg(long, value_name = "TRACE.json", conflicts_with = "trace_out")]
     pub(crate) from: Option<PathBuf>,

@@ -8,6 +8,7 @@ mod conventions;
 mod convert;
 mod custom;
 mod detect;
+mod device;
 mod facts;
 mod flops;
 mod graph;
