@@ -8,6 +8,7 @@ use crate::conventions::ConventionsArgs;
 use crate::convert::ConvertArgs;
 use crate::detect::DetectArgs;
 use crate::device::{CHOICES, Choice};
+use crate::doctor::DoctorArgs;
 use crate::params::ParamsArgs;
 use crate::run::RunArgs;
 use crate::show::ShowArgs;
@@ -93,6 +94,13 @@ content [N, queries, C]; reference [N, queries, 4], boxes before the sigmoid.")]
 The first pass is reported apart, --warmup more are not, --iters are: pre-processing (images are decoded already), the
 forward pass and post-processing, each by itself. docs/bench.md has the whole protocol.")]
     Bench(Box<BenchArgs>),
+    /// Say what this build can run on here: CPU, kernels, GPU, driver, libraries; and check that it computes right
+    #[command(after_help = "Examples:
+  detrace doctor
+  detrace doctor --format json
+
+Exit code 1 means that a device computed something wrong.")]
+    Doctor(DoctorArgs),
     /// Compare what ran with a plan, a graph file or a saved trace, operation by operation
     #[command(after_help = "Examples:
   detrace compare rtdetr_r50vd

@@ -1,7 +1,7 @@
 //! `detrace bench`: how long a network takes, by a fixed protocol. `docs/bench.md` describes it.
 
 mod layers;
-mod machine;
+pub(crate) mod machine;
 mod passes;
 mod summary;
 mod threads;
