@@ -2,6 +2,8 @@
 //!
 //! Where a GPU can be used the tests of its absence are skipped, and say so.
 
+#![allow(clippy::print_stderr)] // what is skipped is said
+
 mod common;
 
 use common::{detrace, done, refused, text};
