@@ -9,5 +9,9 @@
 #![allow(unsafe_code)] // launches and uninitialised results, each with why it is sound
 
 mod launch;
+#[cfg(feature = "cuda")]
+mod run;
 
 pub use launch::{Kernel, Launch, LaunchError, Sampling};
+#[cfg(feature = "cuda")]
+pub use run::{Pool, Source, bias_act, depthwise, pool, sample, top_k};
