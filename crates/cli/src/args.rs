@@ -7,6 +7,8 @@ use crate::compare::CompareArgs;
 use crate::conventions::ConventionsArgs;
 use crate::convert::ConvertArgs;
 use crate::detect::DetectArgs;
+use crate::device::{CHOICES, Choice};
+use crate::doctor::DoctorArgs;
 use crate::params::ParamsArgs;
 use crate::run::RunArgs;
 use crate::show::ShowArgs;
@@ -92,6 +94,13 @@ content [N, queries, C]; reference [N, queries, 4], boxes before the sigmoid.")]
 The first pass is reported apart, --warmup more are not, --iters are: pre-processing (images are decoded already), the
 forward pass and post-processing, each by itself. docs/bench.md has the whole protocol.")]
     Bench(Box<BenchArgs>),
+    /// Say what this build can run on here: CPU, kernels, GPU, driver, libraries; and check that it computes right
+    #[command(after_help = "Examples:
+  detrace doctor
+  detrace doctor --format json
+
+Exit code 1 means that a device computed something wrong.")]
+    Doctor(DoctorArgs),
     /// Compare what ran with a plan, a graph file or a saved trace, operation by operation
     #[command(after_help = "Examples:
   detrace compare rtdetr_r50vd
@@ -158,6 +167,9 @@ pub(crate) struct FlopsArgs {
     /// Run on a real input: an image (stretched to the model's size), .npy or .safetensors
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub(crate) blob: Option<PathBuf>,
+    /// Where it runs: the CPU, a GPU, or `auto`, a GPU if one can be used [default: cpu]
+    #[arg(long, value_name = CHOICES, conflicts_with = "from")]
+    pub(crate) device: Option<Choice>,
     /// Count a saved trace; no model is needed
     #[arg(long, value_name = "TRACE.json", conflicts_with = "trace_out")]
     pub(crate) from: Option<PathBuf>,

@@ -11,6 +11,7 @@ use detrace_graph::{import, plan};
 use detrace_report::{by_x, diff_json, diff_markdown, diff_table};
 
 use crate::args::Structure;
+use crate::device::{CHOICES, Choice};
 use crate::show::convention;
 use crate::trace::{DEFAULT_INPUT, Input, parse_shape, trace};
 use crate::{VERSIONS, emit, load, read_trace, report, warn, writable};
@@ -26,7 +27,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "plan|GRAPH|TRACE.json", default_value = "plan")]
     against: String,
     /// A saved trace as the left side; nothing runs. A model beside it is planned with `--against plan`
-    #[arg(long, value_name = "TRACE.json", conflicts_with_all = ["structure", "input", "seed"])]
+    #[arg(long, value_name = "TRACE.json", conflicts_with_all = ["structure", "input", "seed", "device"])]
     from: Option<PathBuf>,
     /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: the right side's, or 1x3x640x640]
     #[arg(long, value_name = "NxCxHxW")]
@@ -38,6 +39,9 @@ pub(crate) struct CompareArgs {
     /// Seed of weights and input; counts do not depend on it
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Where the left side runs: the CPU, a GPU, or `auto`, a GPU if one can be used
+    #[arg(long, value_name = CHOICES, default_value = "cpu")]
+    device: Choice,
     /// Whose rules count the totals and rows; the threshold is always in MACs
     #[arg(long, value_name = "NAME", default_value = "full")]
     convention: String,
@@ -102,7 +106,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
                 (None, Some(graph)) => structure_like(config, graph)?,
                 (None, None) => detrace_flops::Structure::default(),
             };
-            trace(config, input, args.seed, structure)?
+            trace(config, input, args.seed, structure, args.device)?
         }
         (None, None) => bail!("a model is needed"),
     };

@@ -23,8 +23,12 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         return Ok((trace, config));
     }
     let model = args.model.as_deref().context("a model is needed")?;
-    let unfit =
-        [("--seed", args.seed.is_some()), ("--structure", args.structure.is_some()), ("--blob", args.blob.is_some())];
+    let unfit = [
+        ("--seed", args.seed.is_some()),
+        ("--structure", args.structure.is_some()),
+        ("--blob", args.blob.is_some()),
+        ("--device", args.device.is_some()),
+    ];
     let unfit: Vec<&str> = unfit.iter().filter(|(_, given)| *given).map(|(option, _)| *option).collect();
     if let Some(trace) = graph::open(model, args.input.as_deref(), &args.show, &unfit)? {
         return Ok((trace, None));
@@ -41,7 +45,13 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         }
         None => Input::Random(shape.unwrap_or(DEFAULT_INPUT)),
     };
-    let mut trace = trace(&config, input, args.seed.unwrap_or(0), args.structure.unwrap_or_default().into())?;
+    let mut trace = trace(
+        &config,
+        input,
+        args.seed.unwrap_or(0),
+        args.structure.unwrap_or_default().into(),
+        args.device.unwrap_or_default(),
+    )?;
     trace.meta.framework = framework.to_owned();
     Ok((trace, Some(config)))
 }

@@ -8,6 +8,8 @@ mod conventions;
 mod convert;
 mod custom;
 mod detect;
+mod device;
+mod doctor;
 mod facts;
 mod flops;
 mod graph;
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         args::Command::Detect(args) => detect::run(&args),
         args::Command::Run(args) => run::run(&args),
         args::Command::Static(args) => statics::run(&args),
+        args::Command::Doctor(args) => doctor::run(&args),
         args::Command::Bench(args) => bench::run(&args),
         args::Command::Compare(args) => compare::run(&args),
         args::Command::Conventions(args) => conventions::run(&args),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use candle_core::Device;
 use detrace_config::{Config, Loaded, Needed};
 use detrace_detect::ModelFiles;
@@ -10,6 +10,7 @@ use detrace_rtdetr::RtDetr;
 use detrace_weights::{Checkpoint, Report, Weights, WeightsError};
 
 use crate::args::Structure;
+use crate::device::{CHOICES, Choice};
 use crate::{files, load, report, warn};
 
 /// Which network, and how it is built.
@@ -26,9 +27,9 @@ pub(crate) struct NetworkArgs {
     /// How the network is built: as trained, or with norms folded and branches merged
     #[arg(long, value_enum, default_value = "fast")]
     pub(crate) structure: Structure,
-    /// Where it runs; this build has the CPU only
-    #[arg(long, default_value = "cpu")]
-    pub(crate) device: String,
+    /// Where it runs: the CPU, a GPU, or `auto`, a GPU if one can be used
+    #[arg(long, value_name = CHOICES, default_value = "cpu")]
+    pub(crate) device: Choice,
 }
 
 impl NetworkArgs {
@@ -55,10 +56,7 @@ impl NetworkArgs {
     }
 
     pub(crate) fn device(&self) -> Result<Device> {
-        match self.device.as_str() {
-            "cpu" | "auto" => Ok(Device::Cpu),
-            other => bail!("--device {other}: this build runs on the CPU only; take --device cpu"),
-        }
+        self.device.open()
     }
 
     /// The network from a checkpoint. What the checkpoint gave is reported on standard error.

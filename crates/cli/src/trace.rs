@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use detrace_config::{Config, ConfigError, ImageSize};
 use detrace_flops::{Meta, Structure, Trace};
 use detrace_report::by_x;
@@ -13,6 +13,7 @@ use detrace_rtdetr::RtDetr;
 use detrace_weights::{Seeded, seeded_image};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
+use crate::device::Choice;
 use crate::{VERSIONS, watched};
 
 /// Bytes that a forward pass may hold at its peak per input pixel. Peak resident size less the weights came to 260 B (R18),
@@ -28,19 +29,19 @@ pub(crate) enum Input {
 }
 
 /// Builds the model with seeded weights, runs it, and gives the facts.
-pub(crate) fn trace(config: &Config, input: Input, seed: u64, structure: Structure) -> Result<Trace> {
+pub(crate) fn trace(config: &Config, input: Input, seed: u64, structure: Structure, device: Choice) -> Result<Trace> {
     let shape = match &input {
         Input::Random(shape) => shape,
         Input::Real(image) => image.dims(),
     };
     check(config, shape)?;
-    let device = Device::Cpu;
+    let device = device.open()?;
     let bar = Progress::new();
     let vb = Seeded::var_builder(seed, &device, bar.made_weights(&config.name));
     let model = RtDetr::new(config, structure, vb)?;
     let image = match input {
         Input::Random(shape) => seeded_image(&shape, seed, &device)?,
-        Input::Real(image) => image,
+        Input::Real(image) => image.to_device(&device)?,
     };
     bar.say(format!("running {} on {}", config.name, by_x(image.dims())));
     let meta = Meta {

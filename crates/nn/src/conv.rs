@@ -4,7 +4,7 @@ use detrace_flops::{Attrs, Kind, Param};
 use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Images, Last, Order, Plane, Window, depthwise_conv2d};
 
 use crate::engine::{Source, Weights, add_maps, channels_first, channels_last, is_ours, with_slice};
-use crate::{Activation, Facts, Probe, declare};
+use crate::{Activation, Facts, Probe, declare, planar};
 
 /// What shapes a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +162,7 @@ impl Conv2d {
                 return self.dense(weights, x, Some(tensor), Order::ActFirst, inner);
             }
             (Form::Depthwise(weights), _) if is_ours(x) => self.depthwise(weights, x, inner)?,
+            _ if x.device().is_cuda() => self.cuda(x, inner)?,
             _ => {
                 let y = self.candle(x)?;
                 inner.map_or(Ok(y.clone()), |inner| inner.apply(&y))?
@@ -235,23 +236,52 @@ impl Conv2d {
         Ok(())
     }
 
+    /// On CUDA: candle's convolution, but for depthwise ones; then bias and activation in one kernel.
+    fn cuda(&self, x: &Tensor, act: Option<Activation>) -> Result<Tensor> {
+        let Conv2dConfig { output, kernel, stride, padding, .. } = self.config;
+        let Source { weight, bias } = self.source()?;
+        let act = act.map_or(Act::None, Activation::act);
+        if let Form::Depthwise(_) = self.form {
+            let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding, ceil: false };
+            self.fits(x.dim(1)?, window.output(x.dim(2)?, x.dim(3)?).is_some(), x)?;
+            let bias = bias.map_or_else(|| Tensor::zeros(output, x.dtype(), x.device()), Ok)?;
+            return planar::depthwise(x, &weight, &bias, window, act);
+        }
+        let y = self.products(x, &weight)?;
+        match (bias, act) {
+            (None, Act::None) => Ok(y),
+            (bias, act) => {
+                let bias = bias.map_or_else(|| Tensor::zeros(output, x.dtype(), x.device()), Ok)?;
+                planar::bias_act(&y, &bias, act)
+            }
+        }
+    }
+
     /// By candle's own kernels.
     fn candle(&self, x: &Tensor) -> Result<Tensor> {
-        let Conv2dConfig { stride, padding: [top, left, bottom, right], groups, .. } = self.config;
-        let Source { weight, bias } = match &self.form {
-            Form::Dense(weights) => weights.source()?,
-            Form::Depthwise(weights) => weights.source()?,
-            Form::Grouped(weights) => weights.source()?,
-        };
-        let y = if top == left && top == bottom && top == right {
-            x.conv2d(&weight, top, stride, 1, groups)?
-        } else {
-            let padded = x.pad_with_zeros(2, top, bottom)?.pad_with_zeros(3, left, right)?;
-            padded.conv2d(&weight, 0, stride, 1, groups)?
-        };
+        let Source { weight, bias } = self.source()?;
+        let y = self.products(x, &weight)?;
         match bias {
             Some(bias) => y.broadcast_add(&bias.reshape((1, self.config.output, 1, 1))?),
             None => Ok(y),
+        }
+    }
+
+    /// candle's convolution, without a bias.
+    fn products(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let Conv2dConfig { stride, padding: [top, left, bottom, right], groups, .. } = self.config;
+        if top == left && top == bottom && top == right {
+            return x.conv2d(weight, top, stride, 1, groups);
+        }
+        let padded = x.pad_with_zeros(2, top, bottom)?.pad_with_zeros(3, left, right)?;
+        padded.conv2d(weight, 0, stride, 1, groups)
+    }
+
+    fn source(&self) -> Result<Source> {
+        match &self.form {
+            Form::Dense(weights) => weights.source(),
+            Form::Depthwise(weights) => weights.source(),
+            Form::Grouped(weights) => weights.source(),
         }
     }
 }

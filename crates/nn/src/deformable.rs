@@ -215,4 +215,25 @@ impl CustomOp3 for Sample {
         let Deformable { batch, queries, heads, channels, .. } = self.shape;
         Ok((CpuStorage::F32(output), (batch, queries, heads * channels).into()))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        value: &candle_core::CudaStorage,
+        value_layout: &Layout,
+        read: &candle_core::CudaStorage,
+        read_layout: &Layout,
+        weights: &candle_core::CudaStorage,
+        weights_layout: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        let sampling = match (self.forced, self.discrete) {
+            (true, _) => detrace_cuda::Sampling::Pixels,
+            (false, true) => detrace_cuda::Sampling::Discrete,
+            (false, false) => detrace_cuda::Sampling::Bilinear,
+        };
+        let sources = [(value, value_layout), (read, read_layout), (weights, weights_layout)];
+        let output = detrace_cuda::sample(&self.shape, sampling, sources)?;
+        let Deformable { batch, queries, heads, channels, .. } = self.shape;
+        Ok((output, (batch, queries, heads * channels).into()))
+    }
 }

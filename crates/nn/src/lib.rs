@@ -31,6 +31,7 @@ mod mlp;
 mod norm;
 mod ops;
 mod owned;
+mod planar;
 mod pool;
 mod probe;
 mod recorder;

@@ -65,7 +65,7 @@ impl Probe {
 
     /// Concatenation along `dim`.
     pub fn concat(&self, role: &'static str, parts: &[&Tensor], dim: usize) -> Result<Tensor> {
-        let run = || match parts.iter().all(|part| part.rank() == 4) && dim == 1 {
+        let run = || match parts.iter().all(|part| part.rank() == 4 && part.device().is_cpu()) && dim == 1 {
             true => channels_first(&concat_maps(parts)?),
             false => Tensor::cat(parts, dim),
         };
@@ -104,7 +104,10 @@ impl Probe {
     /// Tokens as a map of that height and width: [N, H W, C] → [N, C, H, W].
     pub fn unflatten(&self, role: &'static str, tokens: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
         let (batch, _, channels) = tokens.dims3()?;
-        let run = || channels_first(&tokens.contiguous()?.reshape((batch, height, width, channels))?);
+        let run = || {
+            let map = channels_first(&tokens.contiguous()?.reshape((batch, height, width, channels))?)?;
+            if map.device().is_cuda() { map.contiguous() } else { Ok(map) }
+        };
         self.role(role, Kind::Copy, run, |_| {
             let shape = vec![batch, channels, height * width];
             Facts::shapes(vec![shape.clone()], shape)
@@ -198,6 +201,16 @@ impl CustomOp1 for TopK {
         let scores = slice(scores, layout)?;
         let indices = scores.chunks(columns.max(1)).flat_map(|row| detrace_kernels::top_k(row, self.0)).collect();
         Ok((CpuStorage::U32(indices), (rows, self.0).into()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        scores: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        let (rows, columns) = layout.shape().dims2()?;
+        Ok((detrace_cuda::top_k((scores, layout), rows, columns, self.0)?, (rows, self.0).into()))
     }
 }
 

@@ -3,6 +3,7 @@ use detrace_flops::{Attrs, Kind};
 use detrace_kernels::{Plane, Window, avg_pool2d, max_pool2d};
 
 use crate::engine::{channels_first, channels_last, with_slice};
+use crate::planar::{self, Pool};
 use crate::{Facts, Probe};
 
 /// What shapes a pool.
@@ -54,7 +55,7 @@ impl MaxPool2d {
 
     /// `x`: [N, C, H, W]; result: [N, C, H′, W′].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let run = || self.config.run(x, max_pool2d);
+        let run = || self.config.run(x, Pool::Max);
         let facts = |y: &Tensor| self.config.facts(x, y);
         match self.role {
             Some(role) => self.probe.role(role, Kind::MaxPool2d, run, facts),
@@ -78,16 +79,23 @@ impl AvgPool2d {
 
     /// `x`: [N, C, H, W]; result: [N, C, H′, W′].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let run = || self.config.run(x, avg_pool2d);
+        let run = || self.config.run(x, Pool::Mean);
         self.probe.op(Kind::AvgPool2d, run, |y| self.config.facts(x, y))
     }
 }
 
 impl PoolConfig {
-    fn run(&self, x: &Tensor, pool: fn(&[f32], Plane, Window) -> Vec<f32>) -> Result<Tensor> {
+    fn run(&self, x: &Tensor, pool: Pool) -> Result<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
         let Some((out_height, out_width)) = self.window().output(height, width) else {
             bail!("a {0}x{0} window does not fit an image of {height}x{width}", self.kernel);
+        };
+        if x.device().is_cuda() {
+            return planar::pool(x, self.window(), pool);
+        }
+        let pool = match pool {
+            Pool::Max => max_pool2d,
+            Pool::Mean => avg_pool2d,
         };
         let plane = Plane { batch, channels, height, width };
         let y = with_slice(&channels_last(x)?, |x| Ok(pool(x, plane, self.window())))?;

@@ -2,7 +2,7 @@ use detrace_report::Machine;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 /// What this program runs on, as far as the system tells.
-pub(super) fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     let kinds = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
     let system = System::new_with_specifics(kinds.with_memory(MemoryRefreshKind::nothing().with_ram())).ok();
     let brand = system.as_ref().and_then(|system| system.cpus().first()).map(|cpu| cpu.brand().trim().to_owned());

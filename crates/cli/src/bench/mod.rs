@@ -1,7 +1,7 @@
 //! `detrace bench`: how long a network takes, by a fixed protocol. `docs/bench.md` describes it.
 
 mod layers;
-mod machine;
+pub(crate) mod machine;
 mod passes;
 mod summary;
 mod threads;
@@ -19,6 +19,7 @@ use detrace_rtdetr::RtDetr;
 use detrace_weights::Seeded;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::device::name;
 use crate::network::NetworkArgs;
 use crate::trace::{check, parse_shape};
 use crate::{VERSIONS, emit, warn, watched, writable};
@@ -103,7 +104,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         seed: SEED,
         batch: input[0],
         input: input.to_vec(),
-        device: "cpu".to_owned(),
+        device: name(&device),
         dtype: args.dtype.clone(),
         threads,
         warmup: args.warmup,

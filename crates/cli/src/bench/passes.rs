@@ -64,11 +64,21 @@ impl<'a> Pipeline<'a> {
     /// Runs once. A recorder listens to the forward pass if there are layers to add to.
     pub(super) fn pass(&self, layers: Option<&mut Layers>) -> Result<Pass> {
         let (pre, input) = timed(|| Ok(self.preprocessor.tensor(&self.images, self.device)?))?;
-        let forward = || timed(|| Ok(self.network.forward(&input)?));
+        let forward = || {
+            timed(|| {
+                let output = self.network.forward(&input)?;
+                // A GPU computes after the call has come back.
+                self.device.synchronize()?;
+                Ok(output)
+            })
+        };
         let (forward, output) = match layers {
             None => forward()?,
             Some(layers) => {
-                let recorder = Recorder::new();
+                let recorder = match self.device.is_cpu() {
+                    true => Recorder::new(),
+                    false => Recorder::synchronized(self.device.clone()),
+                };
                 let timed = recorder.record(forward)?;
                 layers.add(&recorder.take());
                 timed
