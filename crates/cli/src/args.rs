@@ -39,6 +39,7 @@ pub(crate) enum Command {
   detrace flops --from r18.trace.json --convention paddle --detail
   detrace flops rtdetr_r18vd --convention paddle --custom-op 'layer_norm=5*out'
   detrace flops rtdetr_r18vd --blob photo.jpg --format tree
+  detrace flops rtdetr_r50vd --device auto
   detrace flops model.onnx --detail
   detrace flops model.pdmodel --convention paddle-static --detail
   detrace flops inference.json --input 8x3x640x640")]

@@ -3,7 +3,7 @@
 //! Images are channels-last (N, H, W, C) unless a kernel says otherwise. Every kernel checks its dimensions
 //! with assertions: callers in this workspace build them from tensors' own shapes.
 
-#![allow(unsafe_code)] // the only crate that may; every block says why it is sound
+#![allow(unsafe_code)] // only this crate and detrace-cuda may; every block says why it is sound
 
 mod act;
 mod attention;
