@@ -181,12 +181,15 @@ impl Level<'_> {
         let (left, top) = (x.floor(), y.floor());
         let (right, below) = (x - left, y - top);
         if right.is_nan() || below.is_nan() {
-            taps.push(self.pixel(0, 0), f32::NAN);
+            return taps.push(self.pixel(0, 0), f32::NAN);
         }
-        for (py, part) in [(top, 1.0 - below), (top + 1.0, below)] {
-            for (px, share) in [(left, 1.0 - right), (left + 1.0, right)] {
-                if px >= 0.0 && py >= 0.0 && px < self.width as f32 && py < self.height as f32 {
-                    taps.push(self.pixel(px as usize, py as usize), share * part * weight);
+        // Whole numbers so large that they saturate are outside, as is the one that wraps around behind them.
+        let (column, row) = (left as i32, top as i32);
+        for (y, part) in [(row, (1.0 - below) * weight), (row.wrapping_add(1), below * weight)] {
+            for (x, share) in [(column, 1.0 - right), (column.wrapping_add(1), right)] {
+                let (x, y) = (x.cast_unsigned() as usize, y.cast_unsigned() as usize);
+                if x < self.width && y < self.height {
+                    taps.push(self.pixel(x, y), share * part);
                 }
             }
         }
