@@ -9,7 +9,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Bytes from which on a block is kept.
 const LARGE: usize = 64 << 10;
@@ -25,6 +25,17 @@ const HEAD: usize = 64;
 pub struct Memory {
     held: AtomicBool,
     free: UnsafeCell<Free>,
+}
+
+/// Values that are being let go for good.
+static RELEASED: AtomicUsize = AtomicUsize::new(0);
+
+/// Drops a value whose memory nothing of its size will ask for again, such as weights that were packed: [`Memory`] gives
+/// it back to the system.
+pub fn release<T>(value: T) {
+    RELEASED.fetch_add(1, Ordering::Relaxed);
+    drop(value);
+    RELEASED.fetch_sub(1, Ordering::Relaxed);
 }
 
 #[derive(Debug)]
@@ -145,7 +156,7 @@ unsafe impl GlobalAlloc for Memory {
         let mut gone = [(start, size); BLOCKS];
         let left = self.with_free(|free| {
             let mut count = 0;
-            if size <= BYTES {
+            if size <= BYTES && RELEASED.load(Ordering::Relaxed) == 0 {
                 while free.count == BLOCKS || free.bytes + size > BYTES {
                     let (block, size) = free.take(0);
                     // SAFETY: it was kept with its head.

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{CpuStorage, DType, Layout, Result, Tensor, bail};
-use detrace_kernels::{Plane, to_channels_last};
+use detrace_kernels::{Plane, release, to_channels_last};
 
 /// Whether our kernels run on this tensor.
 pub(crate) fn is_ours(x: &Tensor) -> bool {
@@ -123,7 +123,7 @@ impl<T> Weights<T> {
             // Nobody else packs while the source is locked.
             let _ = self.0.packed.set(packed);
         }
-        *source = None;
+        release(source.take());
         match self.0.packed.get() {
             Some(packed) => Ok(packed),
             None => bail!("weights were lost while they were packed"),
