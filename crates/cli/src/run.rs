@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
+use detrace_kernels::keep_at_most;
 use detrace_rtdetr::{Forced, Stages};
 
 use crate::network::NetworkArgs;
@@ -38,6 +39,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     writable(&args.output)?;
     let image = tensors::read_image(&args.input, false)?;
     check(&config, image.dims()).with_context(|| format!("{}: tensor \"image\"", args.input.display()))?;
+    // The network runs once, so few of its maps are asked for again.
+    keep_at_most(32 << 20);
     let network = args.network.load(&config, &args.weights, &device)?;
     let image = image.to_device(&device)?;
     let outputs = if args.stages {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 const LARGE: usize = 64 << 10;
 /// Blocks that are kept at most.
 const BLOCKS: usize = 64;
-/// Bytes that are kept at most.
+/// Bytes that are kept at most, unless [`keep_at_most`] says otherwise: the maps of R50 at 640×640.
 const BYTES: usize = 96 << 20;
 /// Bytes before a block, of which the first tell its size.
 const HEAD: usize = 64;
@@ -25,6 +25,13 @@ const HEAD: usize = 64;
 pub struct Memory {
     held: AtomicBool,
     free: UnsafeCell<Free>,
+}
+
+static KEPT: AtomicUsize = AtomicUsize::new(BYTES);
+
+/// How many bytes [`Memory`] keeps at most. Less is right where a network runs only once.
+pub fn keep_at_most(bytes: usize) {
+    KEPT.store(bytes, Ordering::Relaxed);
 }
 
 /// Values that are being let go for good.
@@ -156,8 +163,9 @@ unsafe impl GlobalAlloc for Memory {
         let mut gone = [(start, size); BLOCKS];
         let left = self.with_free(|free| {
             let mut count = 0;
-            if size <= BYTES && RELEASED.load(Ordering::Relaxed) == 0 {
-                while free.count == BLOCKS || free.bytes + size > BYTES {
+            let bytes = KEPT.load(Ordering::Relaxed);
+            if size <= bytes && RELEASED.load(Ordering::Relaxed) == 0 {
+                while free.count == BLOCKS || (free.count > 0 && free.bytes + size > bytes) {
                     let (block, size) = free.take(0);
                     // SAFETY: it was kept with its head.
                     gone[count] = (unsafe { block.sub(HEAD) }, size);

@@ -27,9 +27,10 @@ impl Panels {
         assert!(bias.is_none_or(|bias| bias.len() == output), "the bias is not one per output channel");
         let mut panels = Panels::zeros(output, input, taps);
         for index in 0..panels.count() {
-            for out in panels.outputs(index) {
-                for channel in 0..input {
-                    for tap in 0..taps {
+            // Neighbours in the panel are written one after the other: its lines are filled at once.
+            for channel in 0..input {
+                for tap in 0..taps {
+                    for out in panels.outputs(index) {
                         panels.set(index, out, channel, tap, weight[(out * input + channel) * taps + tap]);
                     }
                 }

@@ -44,8 +44,8 @@ pub(super) fn pack(shape: &ConvShape, weight: &[f32]) -> Vec<Panels> {
     let mut places = vec![Panels::zeros(shape.output, shape.input, 1); PRODUCTS];
     let kernels = weight.as_chunks::<9>().0;
     for panel in 0..places[0].count() {
-        for out in places[0].outputs(panel) {
-            for channel in 0..shape.input {
+        for channel in 0..shape.input {
+            for out in places[0].outputs(panel) {
                 let kernel = kernels[out * shape.input + channel];
                 let kernel = std::array::from_fn(|y| std::array::from_fn(|x| f64::from(kernel[3 * y + x])));
                 for (panels, value) in places.iter_mut().zip(transform::weights(kernel)) {
