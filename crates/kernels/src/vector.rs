@@ -42,6 +42,21 @@ pub(crate) trait Vector: Copy {
     unsafe fn largest(self) -> f32;
 }
 
+/// One number times vectors of others, added to as many sums.
+///
+/// # Safety
+/// As for [`Vector`]; there is a number at `value`.
+#[inline(always)]
+pub(crate) unsafe fn add_products<V: Vector, const N: usize>(sums: &mut [V; N], value: *const f32, columns: &[V; N]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let value = V::splat(*value);
+        for column in 0..N {
+            sums[column] = value.mul_add(columns[column], sums[column]);
+        }
+    }
+}
+
 /// Plain arithmetic that the compiler may turn into whatever vectors the target always has.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable([f32; 8]);

@@ -1,6 +1,6 @@
 //! The innermost loop of attention: six rows by some vectors of columns.
 
-use crate::vector::Vector;
+use crate::vector::{Vector, add_products};
 
 /// Rows that are taken at once.
 pub(super) const ROWS: usize = 6;
@@ -85,21 +85,6 @@ impl Product {
                 }
             }
             sums
-        }
-    }
-}
-
-/// One number of a row times the columns of its depth.
-///
-/// # Safety
-/// As for [`Vector`].
-#[inline(always)]
-unsafe fn add_products<V: Vector, const N: usize>(sums: &mut [V; N], value: *const f32, columns: &[V; N]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let value = V::splat(*value);
-        for vector in 0..N {
-            sums[vector] = value.mul_add(columns[vector], sums[vector]);
         }
     }
 }

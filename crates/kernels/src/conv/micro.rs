@@ -3,7 +3,7 @@
 use super::Order;
 use crate::Act;
 use crate::scratch::LINE;
-use crate::vector::Vector;
+use crate::vector::{Vector, add_products};
 
 /// Pixels that a micro-kernel computes at once.
 pub(super) const ROWS: usize = 6;
@@ -149,20 +149,5 @@ unsafe fn start<V: Vector, const N: usize>(step: &Step, row: usize) -> [V; N] {
             *sum = V::load(from.add(column * V::LANES));
         }
         sums
-    }
-}
-
-/// One pixel's channel times the weights of it, added to the pixel's sums.
-///
-/// # Safety
-/// As for [`Vector`].
-#[inline(always)]
-unsafe fn add_products<V: Vector, const N: usize>(sums: &mut [V; N], value: *const f32, columns: &[V; N]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let value = V::splat(*value);
-        for column in 0..N {
-            sums[column] = value.mul_add(columns[column], sums[column]);
-        }
     }
 }
