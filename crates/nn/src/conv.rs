@@ -3,8 +3,9 @@ use candle_nn::VarBuilder;
 use detrace_flops::{Attrs, Kind, Param};
 use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Images, Last, Order, Plane, Window, depthwise_conv2d};
 
-use crate::engine::{Source, Weights, add_maps, channels_first, channels_last, is_ours, with_slice};
-use crate::{Activation, Facts, Probe, declare, planar};
+use crate::engine::{Source, Weights, add_maps, channels_first, channels_last, is_ours, with_slice, with_slices};
+use crate::ops::doubled;
+use crate::{Activation, Facts, Maps, Probe, declare, planar};
 
 /// What shapes a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,15 @@ pub struct Residual<'a> {
     pub act: Option<(Activation, &'a Probe)>,
 }
 
+/// What a convolution's sums start with: the pixels of a map of half the size, each taken for four.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coarse<'a> {
+    /// [N, out, H′/2, W′/2].
+    pub(crate) sums: &'a Tensor,
+    /// The block whose steps `upsample` and `sum` this is.
+    pub(crate) block: &'a Probe,
+}
+
 impl Conv2d {
     /// A convolution without bias, from `weight` [out, in / groups, kernel, kernel].
     pub fn new(config: Conv2dConfig, vb: VarBuilder) -> Result<Conv2d> {
@@ -117,92 +127,120 @@ impl Conv2d {
 
     /// `x`: [N, in, H, W]; result: [N, out, H′, W′].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.probe.op(Kind::Conv2d, || self.run(x, None), |y| self.facts(x, y))
+        self.forward_with(&Maps::from(x), None, None)
     }
 
-    /// The same with an addition, and an activation of the sum, as last steps.
-    pub fn forward_residual(&self, x: &Tensor, residual: Residual<'_>) -> Result<Tensor> {
-        let Residual { tensor, block, act } = residual;
-        let run = || self.run(x, Some((tensor, act.map(|(activation, _)| activation))));
-        self.probe.op(Kind::Conv2d, run, |y| {
-            let shape = || y.dims().to_vec();
-            let inputs = vec![shape(), tensor.dims().to_vec()];
-            let facts = self.facts(x, y).step(block, Kind::Add, "residual", inputs, shape());
-            match act {
-                Some((activation, probe)) => {
-                    facts.fused(probe.path().to_owned(), activation.kind(), "", vec![shape()], shape())
-                }
-                None => facts,
-            }
-        })
+    /// The same of one or several maps; with sums to start from; with an addition, and an activation of the sum, as last
+    /// steps.
+    pub(crate) fn forward_with(
+        &self,
+        x: &Maps,
+        coarse: Option<Coarse<'_>>,
+        residual: Option<Residual<'_>>,
+    ) -> Result<Tensor> {
+        self.probe.op(Kind::Conv2d, || self.run(x, coarse, residual), |y| self.facts(x, y, coarse, residual))
     }
 
-    fn facts(&self, x: &Tensor, y: &Tensor) -> Facts {
-        let facts = Facts::new(&[x], y).params(&self.params).attrs(self.config.attrs());
-        match &self.activation {
-            Some((activation, path)) => {
-                let shape = y.dims().to_vec();
-                facts.fused(path.clone(), activation.kind(), "", vec![shape.clone()], shape)
+    fn facts(&self, x: &Maps, y: &Tensor, coarse: Option<Coarse<'_>>, residual: Option<Residual<'_>>) -> Facts {
+        let shape = || y.dims().to_vec();
+        let mut facts = Facts::shapes(vec![x.shape()], shape()).params(&self.params).attrs(self.config.attrs());
+        if let Some(Coarse { sums, block }) = coarse {
+            facts = facts.step(block, Kind::Interpolate, "upsample", vec![sums.dims().to_vec()], shape()).step(
+                block,
+                Kind::Add,
+                "sum",
+                vec![shape(), shape()],
+                shape(),
+            );
+        }
+        if let Some((activation, path)) = &self.activation {
+            facts = facts.fused(path.clone(), activation.kind(), "", vec![shape()], shape());
+        }
+        let Some(Residual { tensor, block, act }) = residual else { return facts };
+        facts = facts.step(block, Kind::Add, "residual", vec![shape(), tensor.dims().to_vec()], shape());
+        match act {
+            Some((activation, probe)) => {
+                facts.fused(probe.path().to_owned(), activation.kind(), "", vec![shape()], shape())
             }
             None => facts,
         }
     }
 
-    /// `residual`: what to add, and the activation of the sum.
-    fn run(&self, x: &Tensor, residual: Option<(&Tensor, Option<Activation>)>) -> Result<Tensor> {
+    fn run(&self, x: &Maps, coarse: Option<Coarse<'_>>, residual: Option<Residual<'_>>) -> Result<Tensor> {
         let inner = self.activation.as_ref().map(|(activation, _)| *activation);
-        let y = match (&self.form, residual) {
-            (Form::Dense(weights), None) if is_ours(x) => {
-                return self.dense(weights, x, None, Order::AddFirst, inner);
+        let behind = residual.and_then(|residual| residual.act).map(|(activation, _)| activation);
+        match &self.form {
+            // One activation is a last step, before the addition or after it.
+            Form::Dense(weights) if x.are_ours() && (inner.is_none() || behind.is_none()) => {
+                let order = if inner.is_some() { Order::ActFirst } else { Order::AddFirst };
+                let act = inner.or(behind).map_or(Act::None, Activation::act);
+                return self.dense(weights, x, coarse, residual, (act, order));
             }
-            (Form::Dense(weights), Some((tensor, act))) if is_ours(x) && inner.is_none() => {
-                return self.dense(weights, x, Some(tensor), Order::AddFirst, act);
-            }
-            (Form::Dense(weights), Some((tensor, None))) if is_ours(x) => {
-                return self.dense(weights, x, Some(tensor), Order::ActFirst, inner);
-            }
-            (Form::Depthwise(weights), _) if is_ours(x) => self.depthwise(weights, x, inner)?,
-            _ if x.device().is_cuda() => self.cuda(x, inner)?,
-            _ => {
-                let y = self.candle(x)?;
+            _ => {}
+        }
+        let x = &x.whole()?;
+        let y = match coarse {
+            None => self.alone(x, inner)?,
+            Some(Coarse { sums, .. }) => {
+                let y = add_maps(&self.alone(x, None)?, &doubled(sums)?)?;
                 inner.map_or(Ok(y.clone()), |inner| inner.apply(&y))?
             }
         };
-        let Some((tensor, act)) = residual else { return Ok(y) };
+        let Some(Residual { tensor, .. }) = residual else { return Ok(y) };
         let sum = add_maps(&y, tensor)?;
-        act.map_or(Ok(sum.clone()), |act| act.apply(&sum))
+        behind.map_or(Ok(sum.clone()), |act| act.apply(&sum))
+    }
+
+    /// One map, one activation.
+    fn alone(&self, x: &Tensor, act: Option<Activation>) -> Result<Tensor> {
+        match &self.form {
+            Form::Depthwise(weights) if is_ours(x) => self.depthwise(weights, x, act),
+            _ if x.device().is_cuda() => self.cuda(x, act),
+            _ => {
+                let y = self.candle(x)?;
+                act.map_or(Ok(y.clone()), |act| act.apply(&y))
+            }
+        }
     }
 
     fn dense(
         &self,
         weights: &Weights<Conv>,
-        x: &Tensor,
-        residual: Option<&Tensor>,
-        order: Order,
-        act: Option<Activation>,
+        x: &Maps,
+        coarse: Option<Coarse<'_>>,
+        residual: Option<Residual<'_>>,
+        (act, order): (Act, Order),
     ) -> Result<Tensor> {
         let Conv2dConfig { input, output, kernel, stride, padding, .. } = self.config;
         let shape = ConvShape { input, output, kernel: [kernel; 2], stride: [stride; 2], padding };
         let conv = weights.packed(|weight, bias| Conv::new(shape, weight, bias, Algorithm::Auto))?;
-        let (batch, channels, height, width) = x.dims4()?;
-        let [out_height, out_width] = shape.over([height, width]);
-        self.fits(channels, out_height.min(out_width) > 0, x)?;
-        let x = channels_last(x)?;
-        let residual = residual.map(channels_last).transpose()?;
-        let act = act.map_or(Act::None, Activation::act);
-        let y = with_slice(&x, |x| {
-            let images = Images { data: x, batch, size: [height, width] };
-            match &residual {
-                None => Ok(conv.forward(images, Last { act, residual: None, order })),
-                Some(residual) if residual.elem_count() != batch * out_height * out_width * output => {
-                    bail!("{}: what is added is {:?}", self.probe.path(), residual.dims())
-                }
-                Some(residual) => with_slice(residual, |residual| {
-                    Ok(conv.forward(images, Last { act, residual: Some(residual), order }))
-                }),
+        let [batch, channels, height, width] = x.shape()[..] else { bail!("{}: not a map", self.probe.path()) };
+        let size = [height, width];
+        let [out_height, out_width] = shape.over(size);
+        self.fits(channels, out_height.min(out_width) > 0, &x.shape())?;
+        let result = [batch, output, out_height, out_width];
+        let extra = |what: &str, map: Option<&Tensor>, wanted: [usize; 4]| match map {
+            Some(map) if map.dims() != wanted => {
+                bail!("{}: the {what} is {:?}, not {wanted:?}", self.probe.path(), map.dims())
             }
+            map => map.map(channels_last).transpose(),
+        };
+        let half = [batch, output, out_height / 2, out_width / 2];
+        let coarse = extra("coarse map", coarse.map(|coarse| coarse.sums), half)?;
+        let residual = extra("residual", residual.map(|residual| residual.tensor), result)?;
+        let mut maps = x.parts().iter().map(channels_last).collect::<Result<Vec<_>>>()?;
+        let (parts, has_coarse) = (maps.len(), coarse.is_some());
+        maps.extend(coarse);
+        maps.extend(residual);
+        let y = with_slices(&maps, |slices| {
+            let (images, extras) = slices.split_at(parts);
+            let parts: Vec<(Images<'_>, usize)> =
+                images.iter().zip(&maps).map(|(data, map)| (Images { data, batch, size }, map.dims()[3])).collect();
+            let (coarse, residual) = extras.split_at(usize::from(has_coarse));
+            let (coarse, residual) = (coarse.first().copied(), residual.first().copied());
+            Ok(conv.forward_parts(&parts, Last { act, residual, order, coarse }))
         })?;
-        channels_first(&Tensor::from_vec(y, (batch, out_height, out_width, output), x.device())?)
+        channels_first(&Tensor::from_vec(y, (batch, out_height, out_width, output), maps[0].device())?)
     }
 
     fn depthwise(&self, weights: &Weights<Depthwise>, x: &Tensor, act: Option<Activation>) -> Result<Tensor> {
@@ -210,7 +248,7 @@ impl Conv2d {
         let (batch, channels, height, width) = x.dims4()?;
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding, ceil: false };
         let size = window.output(height, width);
-        self.fits(channels, size.is_some(), x)?;
+        self.fits(channels, size.is_some(), x.dims())?;
         let weights = weights.packed(|weight, bias| {
             let taps = kernel * kernel;
             let weight = (0..taps * channels).map(|at| weight[at % channels * taps + at / channels]).collect();
@@ -225,13 +263,13 @@ impl Conv2d {
     }
 
     /// Refuses an image that the convolution cannot take.
-    fn fits(&self, channels: usize, fits: bool, x: &Tensor) -> Result<()> {
+    fn fits(&self, channels: usize, fits: bool, x: &[usize]) -> Result<()> {
         let Conv2dConfig { input, kernel, .. } = self.config;
         if channels != input {
             bail!("{}: {input} channels go in, not {channels}", self.probe.path());
         }
         if !fits {
-            bail!("{}: a {kernel}x{kernel} kernel does not fit an image of {:?}", self.probe.path(), x.dims());
+            bail!("{}: a {kernel}x{kernel} kernel does not fit an image of {x:?}", self.probe.path());
         }
         Ok(())
     }
@@ -243,7 +281,7 @@ impl Conv2d {
         let act = act.map_or(Act::None, Activation::act);
         if let Form::Depthwise(_) = self.form {
             let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding, ceil: false };
-            self.fits(x.dim(1)?, window.output(x.dim(2)?, x.dim(3)?).is_some(), x)?;
+            self.fits(x.dim(1)?, window.output(x.dim(2)?, x.dim(3)?).is_some(), x.dims())?;
             let bias = bias.map_or_else(|| Tensor::zeros(output, x.dtype(), x.device()), Ok)?;
             return planar::depthwise(x, &weight, &bias, window, act);
         }

@@ -3,7 +3,7 @@ use candle_nn::VarBuilder;
 use detrace_flops::Structure;
 
 use crate::norm::scale_and_shift;
-use crate::{Activation, BatchNorm2d, Conv2d, Conv2dConfig, Probe, Residual};
+use crate::{Activation, BatchNorm2d, Conv2d, Conv2dConfig, Maps, Probe, Residual};
 
 /// What shapes a convolution with its norm and activation.
 #[derive(Clone, Copy, Debug)]
@@ -89,31 +89,27 @@ impl ConvNorm {
         }))
     }
 
-    /// [`forward`](ConvNorm::forward) with an addition, and an activation of the sum, as the block's last operations;
+    /// `x`: [N, in, H, W]; result: [N, out, H′, W′].
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_maps(&Maps::from(x), None)
+    }
+
+    /// The same of one or several maps, with an addition, and an activation of the sum, as the block's last operations;
     /// where the norm is folded they are the convolution's last steps.
-    pub fn forward_residual(&self, x: &Tensor, residual: Residual<'_>) -> Result<Tensor> {
-        if let Form::Folded(conv) = &self.0 {
-            return conv.forward_residual(x, residual);
+    pub fn forward_maps(&self, x: &Maps, residual: Option<Residual<'_>>) -> Result<Tensor> {
+        let (conv, norm, act) = match &self.0 {
+            Form::Folded(conv) => return conv.forward_with(x, None, residual),
+            Form::Apart { conv, norm, act } => (conv, norm, act),
+        };
+        let mut y = norm.forward(&conv.forward_with(x, None, None)?)?;
+        if let Some((activation, probe)) = act {
+            y = activation.forward(probe, &y)?;
         }
-        let Residual { tensor, block, act } = residual;
-        let sum = block.add("residual", &self.forward(x)?, tensor)?;
+        let Some(Residual { tensor, block, act }) = residual else { return Ok(y) };
+        let sum = block.add("residual", &y, tensor)?;
         match act {
             Some((activation, probe)) => activation.forward(probe, &sum),
             None => Ok(sum),
-        }
-    }
-
-    /// `x`: [N, in, H, W]; result: [N, out, H′, W′].
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.0 {
-            Form::Folded(conv) => conv.forward(x),
-            Form::Apart { conv, norm, act } => {
-                let y = norm.forward(&conv.forward(x)?)?;
-                match act {
-                    Some((activation, probe)) => activation.forward(probe, &y),
-                    None => Ok(y),
-                }
-            }
         }
     }
 }

@@ -65,10 +65,7 @@ impl Probe {
 
     /// Concatenation along `dim`.
     pub fn concat(&self, role: &'static str, parts: &[&Tensor], dim: usize) -> Result<Tensor> {
-        let run = || match parts.iter().all(|part| part.rank() == 4 && part.device().is_cpu()) && dim == 1 {
-            true => channels_first(&concat_maps(parts)?),
-            false => Tensor::cat(parts, dim),
-        };
+        let run = || joined(parts, dim);
         self.role(role, Kind::Concat, run, |y| Facts::new(parts, y))
     }
 
@@ -79,16 +76,7 @@ impl Probe {
 
     /// Twice the height and width, each pixel repeated: [N, C, H, W] → [N, C, 2H, 2W].
     pub fn upsample2x(&self, role: &'static str, x: &Tensor) -> Result<Tensor> {
-        let run = || {
-            let (batch, channels, height, width) = x.dims4()?;
-            if !is_ours(x) {
-                return x.upsample_nearest2d(2 * height, 2 * width);
-            }
-            let plane = Plane { batch, channels, height, width };
-            let y = with_slice(&channels_last(x)?, |x| Ok(upsample2x(x, plane)))?;
-            channels_first(&Tensor::from_vec(y, (batch, 2 * height, 2 * width, channels), x.device())?)
-        };
-        self.role(role, Kind::Interpolate, run, |y| Facts::new(&[x], y))
+        self.role(role, Kind::Interpolate, || doubled(x), |y| Facts::new(&[x], y))
     }
 
     /// A map's pixels as tokens: [N, C, H, W] → [N, H W, C]. Nothing is copied where the map is channels-last.
@@ -142,6 +130,25 @@ impl Probe {
             x.contiguous()?.gather(&index, 1)
         };
         self.role(role, Kind::Gather, run, |y| Facts::new(&[x, indices], y))
+    }
+}
+
+/// [N, C, H, W] → [N, C, 2H, 2W], each pixel repeated.
+pub(crate) fn doubled(x: &Tensor) -> Result<Tensor> {
+    let (batch, channels, height, width) = x.dims4()?;
+    if !is_ours(x) {
+        return x.upsample_nearest2d(2 * height, 2 * width);
+    }
+    let plane = Plane { batch, channels, height, width };
+    let y = with_slice(&channels_last(x)?, |x| Ok(upsample2x(x, plane)))?;
+    channels_first(&Tensor::from_vec(y, (batch, 2 * height, 2 * width, channels), x.device())?)
+}
+
+/// Tensors behind each other along `dim`.
+pub(crate) fn joined(parts: &[&Tensor], dim: usize) -> Result<Tensor> {
+    match parts.iter().all(|part| part.rank() == 4 && part.device().is_cpu()) && dim == 1 {
+        true => channels_first(&concat_maps(parts)?),
+        false => Tensor::cat(parts, dim),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Efficient hybrid encoder (RT-DETR paper, section 4.2; original: `src/zoo/rtdetr/hybrid_encoder.py`): attention inside
 //! the coarsest scale (AIFI), then convolutions across scales (CCFM), top-down and bottom-up.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_config as config;
 use detrace_nn::{
-    Activation, Conv2d, Conv2dConfig, ConvNorm, ConvNormConfig, Folded, LayerNorm, Linear, MultiheadAttention, Probe,
-    Residual, Structure,
+    Activation, Conv2d, Conv2dConfig, ConvNorm, ConvNormConfig, Folded, LayerNorm, Linear, Maps, MultiheadAttention,
+    Probe, Residual, Structure, UpsampledConv,
 };
 
 use crate::position::sine_embedding;
@@ -22,6 +22,7 @@ pub(crate) struct HybridEncoder {
     pan_blocks: Vec<CspRepLayer>,
     hidden_dim: usize,
     temperature: f64,
+    structure: Structure,
     probe: Probe,
 }
 
@@ -55,18 +56,18 @@ impl HybridEncoder {
             })
             .collect::<Result<_>>()?;
         let steps = in_channels.len() - 1;
-        let csp = |name: &str, step: usize| CspRepLayer::new(config, structure, vb.pp(name).pp(step));
+        let csp = |name: &str, step: usize, beside| CspRepLayer::new(config, structure, beside, vb.pp(name).pp(step));
         let (mut lateral_convs, mut fpn_blocks) = (Vec::new(), Vec::new());
         for step in 0..steps {
             let config = silu(Conv2dConfig::same(hidden, hidden, 1, 1));
             lateral_convs.push(ConvNorm::new(config, structure, vb.pp("lateral_convs").pp(step))?);
-            fpn_blocks.push(csp("fpn_blocks", step)?);
+            fpn_blocks.push(csp("fpn_blocks", step, structure == Structure::Fast)?);
         }
         let (mut downsample_convs, mut pan_blocks) = (Vec::new(), Vec::new());
         for step in 0..steps {
             let config = silu(Conv2dConfig::same(hidden, hidden, 3, 2));
             downsample_convs.push(ConvNorm::new(config, structure, vb.pp("downsample_convs").pp(step))?);
-            pan_blocks.push(csp("pan_blocks", step)?);
+            pan_blocks.push(csp("pan_blocks", step, false)?);
         }
         Ok(HybridEncoder {
             input_proj,
@@ -77,6 +78,7 @@ impl HybridEncoder {
             pan_blocks,
             hidden_dim: hidden,
             temperature: config.pe_temperature,
+            structure,
             probe: Probe::new(vb.prefix()),
         })
     }
@@ -116,8 +118,14 @@ impl HybridEncoder {
         for (step, (lateral, block)) in self.lateral_convs.iter().zip(&self.fpn_blocks).enumerate() {
             let high = lateral.forward(&inner[step])?;
             let low = &levels[levels.len() - 2 - step];
-            let upsampled = self.probe.upsample2x(UPSAMPLE[step], &high)?;
-            let fused = block.forward(&self.probe.concat(FPN[step], &[&upsampled, low], 1)?)?;
+            let fused = match self.structure {
+                Structure::Fast => block.forward(&Beside::Coarse(&high, low))?,
+                Structure::Train | Structure::Deploy => {
+                    let upsampled = self.probe.upsample2x(UPSAMPLE[step], &high)?;
+                    let both = self.probe.side_by_side(FPN[step], &[&upsampled, low], self.structure)?;
+                    block.forward(&Beside::Fine(both))?
+                }
+            };
             inner[step] = high;
             inner.push(fused);
         }
@@ -125,7 +133,8 @@ impl HybridEncoder {
         let mut outputs = vec![inner[0].clone()];
         for (step, (downsample, block)) in self.downsample_convs.iter().zip(&self.pan_blocks).enumerate() {
             let low = downsample.forward(&outputs[step])?;
-            outputs.push(block.forward(&self.probe.concat(PAN[step], &[&low, &inner[step + 1]], 1)?)?);
+            let both = self.probe.side_by_side(PAN[step], &[&low, &inner[step + 1]], self.structure)?;
+            outputs.push(block.forward(&Beside::Fine(both))?);
         }
         Ok(outputs)
     }
@@ -180,42 +189,74 @@ pub(crate) fn activation(name: config::FeedForward) -> Activation {
     }
 }
 
+/// Two maps that a fusion block reads side by side.
+enum Beside<'a> {
+    /// Of one size.
+    Fine(Maps),
+    /// A coarse one, to be upsampled, and a fine one.
+    Coarse(&'a Tensor, &'a Tensor),
+}
+
+/// A fusion block's first convolutions, for one or the other.
+#[derive(Clone, Debug)]
+enum Enter {
+    Fine(ConvNorm),
+    Coarse(UpsampledConv),
+}
+
+impl Enter {
+    fn forward(&self, x: &Beside<'_>, residual: Option<Residual<'_>>) -> Result<Tensor> {
+        match (self, x) {
+            (Enter::Fine(conv), Beside::Fine(maps)) => conv.forward_maps(maps, residual),
+            (Enter::Coarse(conv), Beside::Coarse(high, low)) => conv.forward(high, low, residual),
+            _ => bail!("a fusion block was made for other maps"),
+        }
+    }
+}
+
 /// CSP block of RepVGG blocks (the paper's fusion block, figure 5).
 #[derive(Clone, Debug)]
 struct CspRepLayer {
-    conv1: ConvNorm,
-    conv2: ConvNorm,
+    conv1: Enter,
+    conv2: Enter,
     bottlenecks: Vec<RepVgg>,
     conv3: Option<ConvNorm>,
     probe: Probe,
 }
 
 impl CspRepLayer {
-    fn new(config: &config::Encoder, structure: Structure, vb: VarBuilder) -> Result<CspRepLayer> {
+    /// `coarse`: whether it upsamples the first of its maps itself.
+    fn new(config: &config::Encoder, structure: Structure, coarse: bool, vb: VarBuilder) -> Result<CspRepLayer> {
         let (input, output, hidden) = (2 * config.hidden_dim, config.hidden_dim, config.csp_channels());
-        let conv = |name: &str, input, output| {
-            let config = ConvNormConfig::new(Conv2dConfig::same(input, output, 1, 1)).act(Activation::Silu);
-            ConvNorm::new(config, structure, vb.pp(name))
+        let point = |input, output| ConvNormConfig::new(Conv2dConfig::same(input, output, 1, 1)).act(Activation::Silu);
+        let enter = |name: &str| {
+            let (config, vb) = (point(input, hidden), vb.pp(name));
+            match coarse {
+                true => UpsampledConv::new(config, input / 2, vb).map(Enter::Coarse),
+                false => ConvNorm::new(config, structure, vb).map(Enter::Fine),
+            }
         };
         Ok(CspRepLayer {
-            conv1: conv("conv1", input, hidden)?,
-            conv2: conv("conv2", input, hidden)?,
+            conv1: enter("conv1")?,
+            conv2: enter("conv2")?,
             bottlenecks: (0..config.csp_blocks())
                 .map(|block| RepVgg::new(hidden, structure, vb.pp("bottlenecks").pp(block)))
                 .collect::<Result<_>>()?,
-            conv3: (hidden != output).then(|| conv("conv3", hidden, output)).transpose()?,
+            conv3: (hidden != output)
+                .then(|| ConvNorm::new(point(hidden, output), structure, vb.pp("conv3")))
+                .transpose()?,
             probe: Probe::new(vb.prefix()),
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Beside<'_>) -> Result<Tensor> {
         self.probe.block(|| {
-            let mut deep = self.conv1.forward(x)?;
+            let mut deep = self.conv1.forward(x, None)?;
             for block in &self.bottlenecks {
                 deep = block.forward(&deep)?;
             }
             let residual = Residual { tensor: &deep, block: &self.probe, act: None };
-            let sum = self.conv2.forward_residual(x, residual)?;
+            let sum = self.conv2.forward(x, Some(residual))?;
             match &self.conv3 {
                 Some(conv) => conv.forward(&sum),
                 None => Ok(sum),

@@ -3,7 +3,7 @@
 use detrace_config::{self as config, FeedForward};
 use detrace_flops::{Kind, Structure};
 
-use super::layers::{Attention, ConvNorm, ConvNormSpec, LayerNorm, Linear};
+use super::layers::{Attention, ConvNorm, ConvNormSpec, LayerNorm, Linear, Upsampled};
 use super::sheet::{Map, Sheet, Tokens, inside};
 
 /// Makes the encoder, then runs it on the backbone's maps; the result is as many maps, all of one width.
@@ -27,17 +27,19 @@ pub(super) fn encoder(sheet: &mut Sheet, config: &config::Encoder, features: &[M
         })
         .collect();
     let steps = features.len() - 1;
-    let mut make_fusion = |conv: &str, fusion: &str, kernel, stride| -> Vec<(ConvNorm, Fusion)> {
-        (0..steps)
-            .map(|step| {
-                let spec = ConvNormSpec::new(hidden, hidden, kernel, stride).act(Kind::Silu);
-                let conv = spec.make(sheet, &inside(root, format_args!("{conv}.{step}")));
-                (conv, Fusion::make(sheet, inside(root, format_args!("{fusion}.{step}")), config))
-            })
-            .collect()
-    };
-    let top_down = make_fusion("lateral_convs", "fpn_blocks", 1, 1);
-    let bottom_up = make_fusion("downsample_convs", "pan_blocks", 3, 2);
+    let make_fusion =
+        |sheet: &mut Sheet, conv: &str, fusion: &str, (kernel, stride), coarse| -> Vec<(ConvNorm, Fusion)> {
+            (0..steps)
+                .map(|step| {
+                    let spec = ConvNormSpec::new(hidden, hidden, kernel, stride).act(Kind::Silu);
+                    let conv = spec.make(sheet, &inside(root, format_args!("{conv}.{step}")));
+                    (conv, Fusion::make(sheet, inside(root, format_args!("{fusion}.{step}")), config, coarse))
+                })
+                .collect()
+        };
+    let fast = sheet.structure == Structure::Fast;
+    let top_down = make_fusion(sheet, "lateral_convs", "fpn_blocks", (1, 1), fast);
+    let bottom_up = make_fusion(sheet, "downsample_convs", "pan_blocks", (3, 2), false);
 
     let maps: Vec<Map> = project.iter().zip(features).map(|(conv, &map)| conv.on(sheet, map)).collect();
     for (level, block, layers) in &transformers {
@@ -77,17 +79,21 @@ fn across_scales(
     for (step, ((lateral, fusion), &fine)) in top_down.iter().zip(finer.iter().rev()).enumerate() {
         let high = lateral.on(sheet, current);
         waiting.push(high);
+        if sheet.structure == Structure::Fast {
+            current = fusion.on(sheet, fine, Some(high));
+            continue;
+        }
         let [batch, channels, height, width] = high;
         let doubled = [batch, channels, height * 2, width * 2];
         sheet.step(root, &format!("upsample.{step}"), Kind::Interpolate, &[&high], &doubled);
         let both = sheet.concat_channels(root, &format!("fpn_concat.{step}"), &[doubled, fine]);
-        current = fusion.on(sheet, both);
+        current = fusion.on(sheet, both, None);
     }
     let mut outputs = vec![current];
     for (step, ((downsample, fusion), &coarse)) in bottom_up.iter().zip(waiting.iter().rev()).enumerate() {
         let low = downsample.on(sheet, current);
         let both = sheet.concat_channels(root, &format!("pan_concat.{step}"), &[low, coarse]);
-        current = fusion.on(sheet, both);
+        current = fusion.on(sheet, both, None);
         outputs.push(current);
     }
     outputs
@@ -135,31 +141,57 @@ impl TransformerLayer {
 /// The fusion block: two 1×1 convolutions beside each other, RepVGG blocks behind the first (figure 5).
 struct Fusion {
     path: String,
-    deep: ConvNorm,
-    flat: ConvNorm,
+    enter: Enter,
     blocks: Vec<RepVgg>,
     out: Option<ConvNorm>,
 }
 
+/// Its first convolutions: the one that goes deep and the one that does not.
+enum Enter {
+    /// Of one map.
+    Joined { deep: ConvNorm, flat: ConvNorm },
+    /// Of a coarse map and a fine one.
+    Apart { deep: Upsampled, flat: Upsampled },
+}
+
 impl Fusion {
-    fn make(sheet: &mut Sheet, path: String, config: &config::Encoder) -> Fusion {
+    fn make(sheet: &mut Sheet, path: String, config: &config::Encoder, coarse: bool) -> Fusion {
         let (width, hidden) = (config.hidden_dim, config.csp_channels());
         let point = |sheet: &mut Sheet, name: &str, input, output| {
             ConvNormSpec::new(input, output, 1, 1).act(Kind::Silu).make(sheet, &inside(&path, name))
         };
-        let deep = point(sheet, "conv1", width * 2, hidden);
-        let flat = point(sheet, "conv2", width * 2, hidden);
+        let upsampled =
+            |sheet: &mut Sheet, name: &str| Upsampled::make(sheet, &inside(&path, name), width, hidden, Kind::Silu);
+        let enter = match coarse {
+            true => Enter::Apart { deep: upsampled(sheet, "conv1"), flat: upsampled(sheet, "conv2") },
+            false => Enter::Joined {
+                deep: point(sheet, "conv1", width * 2, hidden),
+                flat: point(sheet, "conv2", width * 2, hidden),
+            },
+        };
         let blocks = (0..config.csp_blocks())
             .map(|index| RepVgg::make(sheet, inside(&path, format_args!("bottlenecks.{index}")), hidden))
             .collect();
         let out = if hidden == width { None } else { Some(point(sheet, "conv3", hidden, width)) };
-        Fusion { path, deep, flat, blocks, out }
+        Fusion { path, enter, blocks, out }
     }
 
-    fn on(&self, sheet: &mut Sheet, x: Map) -> Map {
-        let deep = self.deep.on(sheet, x);
-        let deep = self.blocks.iter().fold(deep, |x, block| block.on(sheet, x));
-        self.flat.on_residual(sheet, x, &self.path, deep, None);
+    /// On a map, or on a coarse map and a fine one.
+    fn on(&self, sheet: &mut Sheet, x: Map, coarse: Option<Map>) -> Map {
+        let through = |sheet: &mut Sheet, deep| self.blocks.iter().fold(deep, |x, block| block.on(sheet, x));
+        let deep = match (&self.enter, coarse) {
+            (Enter::Apart { deep, flat }, Some(coarse)) => {
+                let first = deep.on(sheet, coarse, x, None);
+                let deep = through(sheet, first);
+                flat.on(sheet, coarse, x, Some((&self.path, deep)))
+            }
+            (Enter::Joined { deep, flat }, _) => {
+                let first = deep.on(sheet, x);
+                let deep = through(sheet, first);
+                flat.on_residual(sheet, x, &self.path, deep, None)
+            }
+            (Enter::Apart { .. }, None) => return x,
+        };
         self.out.as_ref().map_or(deep, |conv| conv.on(sheet, deep))
     }
 }

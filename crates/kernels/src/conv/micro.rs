@@ -11,6 +11,11 @@ pub(super) const ROWS: usize = 6;
 /// Six pixels' runs of channels, for one tap of the kernel.
 pub(super) type Rows = [*const f32; ROWS];
 
+/// Six pixels of a result whose pixels are `stride` numbers apart.
+pub(super) fn spread(first: *mut f32, stride: usize) -> Rows {
+    std::array::from_fn(|row| first.wrapping_add(row * stride).cast_const())
+}
+
 /// What happens to the sums when the last product is in them.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
@@ -39,8 +44,8 @@ pub(super) struct Step {
     pub(super) depth: usize,
     /// Taps × depth × panel width.
     pub(super) weights: *const f32,
-    /// The sums start with this; null where they go on from what is in the result.
-    pub(super) bias: *const f32,
+    /// What each pixel's sums start with: a bias, or what is in the result already.
+    pub(super) sums: Rows,
     /// The result's first number.
     pub(super) out: *mut f32,
     /// Numbers from one pixel of the result to the next.
@@ -140,13 +145,9 @@ fn is_short(finish: &Finish) -> bool {
 unsafe fn start<V: Vector, const N: usize>(step: &Step, row: usize) -> [V; N] {
     // SAFETY: the caller's promise.
     unsafe {
-        let from = match step.bias.is_null() {
-            true => step.out.add(row * step.stride).cast_const(),
-            false => step.bias,
-        };
         let mut sums = [V::splat(0.0); N];
         for (column, sum) in sums.iter_mut().enumerate() {
-            *sum = V::load(from.add(column * V::LANES));
+            *sum = V::load(step.sums[row].add(column * V::LANES));
         }
         sums
     }

@@ -12,7 +12,7 @@ mod winograd;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use crate::Act;
+use crate::{Act, concat_columns};
 use panels::Panels;
 
 /// What shapes a convolution. Groups are one.
@@ -67,6 +67,8 @@ pub struct Last<'a> {
     pub residual: Option<&'a [f32]>,
     /// Which comes first.
     pub order: Order,
+    /// What sums start with instead of the bias: a map of half the height and width, whose pixels are each taken for four.
+    pub coarse: Option<&'a [f32]>,
 }
 
 /// Whether a residual is added before the activation or after it.
@@ -120,17 +122,22 @@ impl<'a> Images<'a> {
 /// Bytes of a panel that one block of depth may take.
 const BLOCK_BYTES: usize = 32 << 10;
 
-/// Blocks of depth: taps, and channels of each.
-fn blocks(taps: usize, input: usize, width: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+/// A block of depth: runs of channels of one length, and which channels of each.
+type Block = (Range<usize>, Range<usize>);
+
+/// Cuts runs of so many channels into blocks: several of the same length together, or pieces of one.
+fn blocks(runs: &[usize], width: usize) -> Vec<Block> {
     let longest = (BLOCK_BYTES / (4 * width)).max(1);
-    let (parts, together) = match input >= longest {
-        true => (input.div_ceil(longest), 1),
-        false => (1, (longest / input.max(1)).clamp(1, taps.max(1))),
-    };
-    (0..taps).step_by(together).flat_map(move |tap| {
-        let taps = tap..(tap + together).min(taps);
-        (0..parts).map(move |part| (taps.clone(), part * input / parts..(part + 1) * input / parts))
-    })
+    let (mut blocks, mut first) = (Vec::with_capacity(runs.len()), 0);
+    while let Some(&run) = runs.get(first) {
+        let pieces = run.div_ceil(longest).max(1);
+        let together = (longest / run.max(1)).max(1);
+        let alike = runs[first..].iter().take(together).take_while(|other| **other == run).count();
+        let all = first..first + alike;
+        blocks.extend((0..pieces).map(|piece| (all.clone(), piece * run / pieces..(piece + 1) * run / pieces)));
+        first = all.end;
+    }
+    blocks
 }
 
 impl Conv {
@@ -169,15 +176,39 @@ impl Conv {
     /// # Panics
     /// If the slices are not of the sizes that shape and image say.
     pub fn forward(&self, x: Images<'_>, last: Last<'_>) -> Vec<f32> {
-        let [height, width] = self.shape.over(x.size);
-        let numel = x.batch * height * width * self.shape.output;
-        assert_eq!(x.data.len(), x.batch * x.size[0] * x.size[1] * self.shape.input, "the image is not N x H x W x C");
+        self.forward_parts(&[(x, self.shape.input)], last)
+    }
+
+    /// The same of images whose channels lie in several places: each part with its channels, which follow on each other.
+    ///
+    /// # Panics
+    /// As for [`forward`](Conv::forward); if parts differ in size or their channels do not add up; if
+    /// [`Last::coarse`] is given to a convolution that [is Winograd's](Conv::is_winograd).
+    pub fn forward_parts(&self, parts: &[(Images<'_>, usize)], last: Last<'_>) -> Vec<f32> {
+        let Conv { shape, .. } = self;
+        assert_eq!(parts.iter().map(|(_, channels)| channels).sum::<usize>(), shape.input, "channels do not add up");
+        let Images { batch, size, .. } = parts[0].0;
+        for (x, channels) in parts {
+            assert_eq!((x.batch, x.size), (batch, size), "parts differ in size");
+            assert_eq!(x.data.len(), batch * size[0] * size[1] * channels, "the image is not N x H x W x C");
+        }
+        let [height, width] = shape.over(size);
+        let numel = batch * height * width * shape.output;
         assert!(last.residual.is_none_or(|residual| residual.len() == numel), "the residual is not the result's size");
+        assert!(
+            last.coarse.is_none_or(|coarse| 4 * coarse.len() == numel && height % 2 + width % 2 == 0),
+            "the coarse map is not half the result's size"
+        );
         let mut y = Vec::with_capacity(numel);
         let room = &mut y.spare_capacity_mut()[..numel];
-        match &self.form {
-            Form::Direct(panels) => direct::run(self, panels, x, last, room),
-            Form::Winograd(places) => winograd::run(self, places, x, last, room),
+        match (&self.form, parts) {
+            (Form::Direct(panels), parts) => direct::run(self, panels, parts, last, room),
+            (Form::Winograd(places), [(x, _)]) => winograd::run(self, places, *x, last, room),
+            (Form::Winograd(places), parts) => {
+                let slices: Vec<(&[f32], usize)> = parts.iter().map(|(x, channels)| (x.data, *channels)).collect();
+                let data = &concat_columns(&slices, batch * size[0] * size[1]);
+                winograd::run(self, places, Images { data, batch, size }, last, room);
+            }
         }
         // SAFETY: the kernel wrote every element.
         unsafe { y.set_len(numel) };
@@ -207,7 +238,13 @@ impl Conv {
         for place in 0..x.batch * height * width {
             let (image, row, column) = (place / (height * width), place / width % height, place % width);
             for out in 0..shape.output {
-                let mut sum = bias.map_or(0.0, |bias| f64::from(bias[out]));
+                let mut sum = match last.coarse {
+                    Some(coarse) => {
+                        let pixel = (image * (height / 2) + row / 2) * (width / 2) + column / 2;
+                        f64::from(coarse[pixel * shape.output + out])
+                    }
+                    None => bias.map_or(0.0, |bias| f64::from(bias[out])),
+                };
                 for tap in 0..shape.taps() {
                     let (ky, kx) = (tap / shape.kernel[1], tap % shape.kernel[1]);
                     let y_at = (row * shape.stride[0] + ky).wrapping_sub(shape.padding[0]);

@@ -22,7 +22,7 @@ fn check(shape: ConvShape, batch: usize, size: [usize; 2], bias: bool, residual:
     let [height, width] = shape.over(size);
     let residual = residual.then(|| numbers(seed + 3, batch * height * width * shape.output));
     let order = if seed.is_multiple_of(2) { Order::AddFirst } else { Order::ActFirst };
-    let last = Last { act, residual: residual.as_deref(), order };
+    let last = Last { act, residual: residual.as_deref(), order, coarse: None };
     let want = Conv::reference(shape, &weight, bias.as_deref(), x, last);
     for (algorithm, bound) in [(Algorithm::Direct, 1e-6), (Algorithm::Winograd, 4e-6)] {
         let got = Conv::new(shape, &weight, bias.as_deref(), algorithm).forward(x, last);
@@ -88,6 +88,64 @@ proptest! {
     ) {
         let shape = ConvShape { input: 16 * input, output: 16 * output, kernel: [3; 2], stride: [1; 2], padding };
         check(shape, batch, size, bias, residual, act, seed);
+    }
+}
+
+/// Channels `from … to` of an image.
+fn channels_of(data: &[f32], all: usize, from: usize, to: usize) -> Vec<f32> {
+    data.chunks(all).flat_map(|pixel| pixel[from..to].to_vec()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn parts_are_one_image_and_a_coarse_map_starts_the_sums(
+        parts in prop::collection::vec(1usize..40, 1..5),
+        alike in any::<bool>(),
+        output in 1usize..150,
+        (kernel, stride) in (1usize..4, 1usize..3),
+        (batch, half) in (1usize..3, prop::array::uniform2(1usize..6)),
+        (coarse, residual) in (any::<bool>(), any::<bool>()),
+        act in prop::sample::select(vec![Act::None, Act::Relu, Act::Silu]),
+        seed in 0u32..1000,
+    ) {
+        let parts: Vec<usize> = if alike { vec![parts[0]; parts.len()] } else { parts };
+        let input = parts.iter().sum();
+        // An image whose result has an even size, twice the coarse map's.
+        let size = half.map(|half| (2 * half - 1) * stride + 1);
+        let padding = [kernel / 2, kernel / 2, (kernel - 1) / 2, (kernel - 1) / 2];
+        let shape = ConvShape { input, output, kernel: [kernel; 2], stride: [stride; 2], padding };
+        prop_assert_eq!(shape.over(size), half.map(|half| 2 * half));
+        let data = numbers(seed, batch * size[0] * size[1] * input);
+        let weight = numbers(seed + 1, output * input * shape.taps());
+        let bias = numbers(seed + 2, output);
+        let numel = batch * 4 * half[0] * half[1] * output;
+        let coarse = coarse.then(|| numbers(seed + 3, numel / 4));
+        let residual = residual.then(|| numbers(seed + 4, numel));
+        let last = Last { act, residual: residual.as_deref(), coarse: coarse.as_deref(), order: Order::ActFirst };
+        let want = Conv::reference(shape, &weight, Some(&bias), Images { data: &data, batch, size }, last);
+        let mut first = 0;
+        let pieces: Vec<(Vec<f32>, usize)> = parts
+            .iter()
+            .map(|&channels| {
+                first += channels;
+                (channels_of(&data, input, first - channels, first), channels)
+            })
+            .collect();
+        let images: Vec<(Images<'_>, usize)> =
+            pieces.iter().map(|(data, channels)| (Images { data, batch, size }, *channels)).collect();
+        for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+            let conv = Conv::new(shape, &weight, Some(&bias), algorithm);
+            if conv.is_winograd() && coarse.is_some() {
+                continue;
+            }
+            let bound = 4e-6 * (4.0 + (input * shape.taps()) as f32);
+            let got = conv.forward_parts(&images, last);
+            prop_assert_eq!(got.len(), want.len());
+            for (got, want) in got.iter().zip(&want) {
+                prop_assert!((got - want).abs() <= bound, "{:?} {:?} {:?}: {}, not {}", algorithm, shape, parts, got, want);
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_config::{HgNetArch, HgNetStage};
 use detrace_nn::{
-    Activation, Conv2dConfig, ConvNorm, ConvNormConfig, MaxPool2d, PoolConfig, Probe, Residual, Structure,
+    Activation, Conv2dConfig, ConvNorm, ConvNormConfig, Maps, MaxPool2d, PoolConfig, Probe, Residual, Structure,
 };
 
 use super::levels;
@@ -81,6 +81,7 @@ struct Stem {
     stem3: ConvNorm,
     stem4: ConvNorm,
     pool: MaxPool2d,
+    structure: Structure,
     probe: Probe,
 }
 
@@ -95,6 +96,7 @@ impl Stem {
             stem3: style.conv(Conv2dConfig::same(2 * middle, middle, 3, 2), true, vb.pp("stem3"))?,
             stem4: style.conv(Conv2dConfig::same(middle, output, 1, 1), true, vb.pp("stem4"))?,
             pool: MaxPool2d::module(pool, vb.pp("pool").pp("1").prefix()),
+            structure: style.structure,
             probe: Probe::new(vb.prefix()),
         })
     }
@@ -105,8 +107,8 @@ impl Stem {
             let convolved = self.stem2b.forward(&self.stem2a.forward(&x)?)?;
             // The original pads with zeros, here nothing wins over a pixel: the same, since the pool follows a ReLU.
             let pooled = self.pool.forward(&x)?;
-            let x = self.probe.concat("concat", &[&pooled, &convolved], 1)?;
-            self.stem4.forward(&self.stem3.forward(&x)?)
+            let both = self.probe.side_by_side("concat", &[&pooled, &convolved], self.structure)?;
+            self.stem4.forward(&self.stem3.forward_maps(&both, None)?)
         })
     }
 }
@@ -155,6 +157,7 @@ struct Block {
     squeeze: ConvNorm,
     excitation: ConvNorm,
     identity: bool,
+    structure: Structure,
     probe: Probe,
 }
 
@@ -189,6 +192,7 @@ impl Block {
                 vb.pp("aggregation_excitation_conv"),
             )?,
             identity,
+            structure: style.structure,
             probe: Probe::new(vb.prefix()),
         })
     }
@@ -203,12 +207,11 @@ impl Block {
                 }
                 outputs.push(x);
             }
-            let x = self.probe.concat("concat", &outputs.iter().collect::<Vec<_>>(), 1)?;
-            let x = self.squeeze.forward(&x)?;
-            match self.identity {
-                true => self.excitation.forward_residual(&x, Residual { tensor: input, block: &self.probe, act: None }),
-                false => self.excitation.forward(&x),
-            }
+            let parts: Vec<&Tensor> = outputs.iter().collect();
+            let joined = self.probe.side_by_side("concat", &parts, self.structure)?;
+            let x = self.squeeze.forward_maps(&joined, None)?;
+            let residual = Residual { tensor: input, block: &self.probe, act: None };
+            self.excitation.forward_maps(&Maps::from(&x), self.identity.then_some(residual))
         })
     }
 }

@@ -4,7 +4,8 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_config as config;
 use detrace_nn::{
-    Activation, AvgPool2d, Conv2dConfig, ConvNorm, ConvNormConfig, MaxPool2d, PoolConfig, Probe, Residual, Structure,
+    Activation, AvgPool2d, Conv2dConfig, ConvNorm, ConvNormConfig, Maps, MaxPool2d, PoolConfig, Probe, Residual,
+    Structure,
 };
 
 use super::levels;
@@ -162,7 +163,7 @@ impl Block {
             let (last, before) = (&self.branch[self.branch.len() - 1], &self.branch[..self.branch.len() - 1]);
             let y = before.iter().try_fold(x.clone(), |y, conv| conv.forward(&y))?;
             let act = Some((Activation::Relu, &self.act));
-            last.forward_residual(&y, Residual { tensor: &short, block: &self.probe, act })
+            last.forward_maps(&Maps::from(&y), Some(Residual { tensor: &short, block: &self.probe, act }))
         })
     }
 }

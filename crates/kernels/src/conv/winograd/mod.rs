@@ -10,7 +10,7 @@ mod transform;
 use std::mem::MaybeUninit;
 
 use self::transform::{IN, OUT, PRODUCTS};
-use super::micro::{ROWS, Rows, Step, multiply};
+use super::micro::{ROWS, Rows, Step, multiply, spread};
 use super::panels::Panels;
 use super::{Conv, ConvShape, Images, Last, Order, blocks};
 use crate::rows::Room;
@@ -59,6 +59,7 @@ pub(super) fn pack(shape: &ConvShape, weight: &[f32]) -> Vec<Panels> {
 
 /// Writes every element of `out`.
 pub(super) fn run(conv: &Conv, places: &[Panels], x: Images<'_>, last: Last<'_>, out: &mut [MaybeUninit<f32>]) {
+    assert!(last.coarse.is_none(), "Winograd's sums start with the bias");
     let shape = conv.shape;
     let size = shape.over(x.size);
     let grid = size.map(|size| size.div_ceil(OUT));
@@ -236,7 +237,7 @@ unsafe fn panel_products<V: Vector, const N: usize>(
     to: *mut f32,
 ) {
     let (panel, width) = (panels.panel(index), N * V::LANES);
-    for (number, (_, channels)) in blocks(1, panels.input, width).enumerate() {
+    for (number, (_, channels)) in blocks(&[panels.input], width).into_iter().enumerate() {
         let weights = panel.weights[channels.start * width..].as_ptr();
         let sixes = count.div_ceil(ROWS);
         for (six, first) in (0..count).step_by(ROWS).enumerate() {
@@ -245,6 +246,8 @@ unsafe fn panel_products<V: Vector, const N: usize>(
                 // SAFETY: the tile is one of the turn's.
                 unsafe { from.add((first + row).min(count - 1) * panels.input) }
             });
+            // SAFETY: the tile's products lie in the room.
+            let out = unsafe { to.add(first * panels.output + panel.first) };
             let step = Step {
                 rows: &rows,
                 next: &rows,
@@ -254,9 +257,11 @@ unsafe fn panel_products<V: Vector, const N: usize>(
                 start: channels.start,
                 depth: channels.len(),
                 weights,
-                bias: if number == 0 { panel.bias.as_ptr() } else { std::ptr::null() },
-                // SAFETY: the tile's products lie in the room.
-                out: unsafe { to.add(first * panels.output + panel.first) },
+                sums: match number {
+                    0 => [panel.bias.as_ptr(); ROWS],
+                    _ => spread(out, panels.output),
+                },
+                out,
                 stride: panels.output,
                 finish: None,
             };
@@ -298,7 +303,7 @@ unsafe fn transform_out<V: Vector>(turn: &Turn<'_>, room: TurnRoom, tile: usize)
                 for (y, value) in column.into_iter().enumerate().take(rows) {
                     let pixel = (image * height + corner[0] + y) * width + corner[1] + x;
                     let value = value.add(bias);
-                    let Last { act, residual, order } = turn.last;
+                    let Last { act, residual, order, .. } = turn.last;
                     let value = match residual.map(|residual| V::load(residual[pixel * output + channel..].as_ptr())) {
                         None => act.on(value),
                         Some(residual) if order == Order::AddFirst => act.on(value.add(residual)),
