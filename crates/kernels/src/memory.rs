@@ -17,8 +17,10 @@ const LARGE: usize = 64 << 10;
 const BLOCKS: usize = 64;
 /// Bytes that are kept at most, unless [`keep_at_most`] says otherwise: the maps of R50 at 640×640.
 const BYTES: usize = 96 << 20;
-/// Bytes before a block, of which the first tell its size.
-const HEAD: usize = 64;
+/// Where blocks start: at a line of the caches.
+const ALIGN: usize = 64;
+/// Bytes before a block, of which the last tell its size and where the system's block starts.
+const HEAD: usize = ALIGN + size_of::<[usize; 2]>();
 
 /// The allocator: `#[global_allocator] static MEMORY: Memory = Memory::new();`
 #[derive(Debug)]
@@ -102,26 +104,41 @@ impl Free {
 
 /// Whether a block is one that may be kept.
 fn is_large(layout: &Layout) -> bool {
-    layout.size() >= LARGE && layout.align() <= HEAD
+    layout.size() >= LARGE && layout.align() <= ALIGN
 }
 
-/// The layout of a block with its head.
+/// The system's layout for a block with its head. The system aligns less than blocks need: it would write the zeros that it
+/// is asked for with a larger alignment, though fresh memory holds nothing else.
 fn whole(size: usize) -> Option<Layout> {
-    Layout::from_size_align(size.checked_add(HEAD)?, HEAD).ok()
+    Layout::from_size_align(size.checked_add(HEAD)?, align_of::<[usize; 2]>()).ok()
 }
 
-/// Writes a block's size into its head.
+/// The block behind its head.
 ///
 /// # Safety
-/// `start` is null or a block that was made by [`whole`] for this size.
+/// `start` is null or was allocated by [`whole`] for this size.
 unsafe fn headed(start: *mut u8, size: usize) -> *mut u8 {
     if start.is_null() {
         return start;
     }
-    // SAFETY: the head is the block's, and aligned for any number.
+    // SAFETY: the block starts at a line, less than one behind the place of the two words, which are in the head before it.
     unsafe {
-        start.cast::<usize>().write(size);
-        start.add(HEAD)
+        let words = start.add(size_of::<[usize; 2]>());
+        let block = words.add(words.align_offset(ALIGN));
+        block.cast::<[usize; 2]>().sub(1).write([size, block as usize - start as usize]);
+        block
+    }
+}
+
+/// Where the system's block starts, and the size that it was allocated for.
+///
+/// # Safety
+/// The block came from [`headed`].
+unsafe fn head(block: *mut u8) -> (*mut u8, usize) {
+    // SAFETY: the two words are before the block, and the second is how far behind its start it is.
+    unsafe {
+        let [size, before] = block.cast::<[usize; 2]>().sub(1).read();
+        (block.sub(before), size)
     }
 }
 
@@ -158,7 +175,7 @@ unsafe impl GlobalAlloc for Memory {
             return unsafe { System.dealloc(block, layout) };
         }
         // SAFETY: a large block has a head with its size.
-        let (start, size) = unsafe { (block.sub(HEAD), block.sub(HEAD).cast::<usize>().read()) };
+        let (start, size) = unsafe { head(block) };
         // What is to go: the block itself if another thread is at the list, else the oldest if there is no room.
         let mut gone = [(start, size); BLOCKS];
         let left = self.with_free(|free| {
@@ -168,7 +185,7 @@ unsafe impl GlobalAlloc for Memory {
                 while free.count == BLOCKS || (free.count > 0 && free.bytes + size > bytes) {
                     let (block, size) = free.take(0);
                     // SAFETY: it was kept with its head.
-                    gone[count] = (unsafe { block.sub(HEAD) }, size);
+                    gone[count] = (unsafe { head(block).0 }, size);
                     count += 1;
                 }
                 free.blocks[free.count] = (block, size);
@@ -195,7 +212,7 @@ unsafe impl GlobalAlloc for Memory {
             // SAFETY: the caller's promise.
             (false, false) => unsafe { System.realloc(block, layout, new) },
             // SAFETY: a large block has a head with its size.
-            (true, true) if new <= unsafe { block.sub(HEAD).cast::<usize>().read() } => block,
+            (true, true) if new <= unsafe { head(block).1 } => block,
             _ => {
                 // SAFETY: the new block has room for what both have.
                 unsafe {

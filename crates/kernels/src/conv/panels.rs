@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use crate::rows::Room;
 use crate::scratch::Aligned;
+use crate::threads::share_out;
 use crate::vector::{Vector, dispatch};
 
 /// Weights as `[panel][tap][channel in][channel out in the panel]`, and biases, both padded with zeros to whole panels.
@@ -26,16 +28,19 @@ impl Panels {
         assert_eq!(weight.len(), output * input * taps, "the weight is not out x in x taps");
         assert!(bias.is_none_or(|bias| bias.len() == output), "the bias is not one per output channel");
         let mut panels = Panels::zeros(output, input, taps);
-        for index in 0..panels.count() {
+        let to = panels.room();
+        share_out(panels.count(), |index| {
             // Neighbours in the panel are written one after the other: its lines are filled at once.
             for channel in 0..input {
                 for tap in 0..taps {
                     for out in panels.outputs(index) {
-                        panels.set(index, out, channel, tap, weight[(out * input + channel) * taps + tap]);
+                        let at = panels.position(index, out, channel, tap);
+                        // SAFETY: the weight lies in the panel, and each panel is one task's.
+                        unsafe { to.write(at, weight[(out * input + channel) * taps + tap]) };
                     }
                 }
             }
-        }
+        });
         if let Some(bias) = bias {
             panels.bias[..output].copy_from_slice(bias);
         }
@@ -50,11 +55,16 @@ impl Panels {
         Panels { output, input, taps, weights, bias, columns }
     }
 
-    /// Sets the weight of an output channel, which is one of the panel's.
-    pub(super) fn set(&mut self, panel: usize, out: usize, channel: usize, tap: usize, value: f32) {
+    /// Where the weight of an output channel lies, which is one of the panel's.
+    pub(super) fn position(&self, panel: usize, out: usize, channel: usize, tap: usize) -> usize {
         let (first, width) = self.columns[panel];
         let row = tap * self.input + channel;
-        self.weights[first * self.taps * self.input + row * width + out - first] = value;
+        first * self.taps * self.input + row * width + out - first
+    }
+
+    /// All weights.
+    pub(super) fn room(&mut self) -> Room {
+        Room(self.weights.as_mut_ptr())
     }
 
     /// The output channels of a panel.

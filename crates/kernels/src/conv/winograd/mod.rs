@@ -5,10 +5,12 @@
 //! Where there are turns enough, a thread does a whole turn, whose numbers stay near it; in small images the threads share
 //! out one turn's tiles, then its places, then its tiles again.
 
+mod pack;
 mod transform;
 
 use std::mem::MaybeUninit;
 
+pub(super) use self::pack::pack;
 use self::transform::{IN, OUT, PRODUCTS};
 use super::micro::{ROWS, Rows, Step, multiply, spread};
 use super::panels::Panels;
@@ -36,25 +38,6 @@ pub(super) fn fits(shape: &ConvShape) -> bool {
 /// Whether it is faster this way.
 pub(super) fn gains(shape: &ConvShape) -> bool {
     shape.input.min(shape.output) >= 32
-}
-
-/// Transformed weights: one matrix for each place.
-pub(super) fn pack(shape: &ConvShape, weight: &[f32]) -> Vec<Panels> {
-    assert_eq!(weight.len(), shape.output * shape.input * 9, "the weight is not out x in x 3 x 3");
-    let mut places = vec![Panels::zeros(shape.output, shape.input, 1); PRODUCTS];
-    let kernels = weight.as_chunks::<9>().0;
-    for panel in 0..places[0].count() {
-        for channel in 0..shape.input {
-            for out in places[0].outputs(panel) {
-                let kernel = kernels[out * shape.input + channel];
-                let kernel = std::array::from_fn(|y| std::array::from_fn(|x| f64::from(kernel[3 * y + x])));
-                for (panels, value) in places.iter_mut().zip(transform::weights(kernel)) {
-                    panels.set(panel, out, channel, 0, value as f32);
-                }
-            }
-        }
-    }
-    places
 }
 
 /// Writes every element of `out`.

@@ -12,21 +12,36 @@ pub(super) const OUT: usize = 4;
 /// Products of a tile.
 pub(super) const PRODUCTS: usize = IN * IN;
 
-/// `G g Gᵀ` for a 3×3 kernel.
-pub(super) fn weights(kernel: [[f64; 3]; 3]) -> [f64; PRODUCTS] {
-    let (a, b) = (FRAC_1_SQRT_2, SQRT_2);
-    // Row i: 1, p, p² over ∏ (p − q) for the other points q.
-    let g = [
-        [1.0, 0.0, 0.0],
-        [-2.0 / 3.0, -2.0 / 3.0 * a, -1.0 / 3.0],
-        [-2.0 / 3.0, 2.0 / 3.0 * a, -1.0 / 3.0],
-        [1.0 / 6.0, b / 6.0, 1.0 / 3.0],
-        [1.0 / 6.0, -b / 6.0, 1.0 / 3.0],
-        [0.0, 0.0, 1.0],
-    ];
-    let rows: [[f64; 3]; IN] =
-        std::array::from_fn(|i| std::array::from_fn(|column| (0..3).map(|row| g[i][row] * kernel[row][column]).sum()));
-    std::array::from_fn(|at| (0..3).map(|column| rows[at / IN][column] * g[at % IN][column]).sum())
+/// Kernels that are transformed together, each in a lane.
+pub(super) const KERNELS: usize = 8;
+
+/// One number of each of some kernels.
+pub(super) type Lanes = [f64; KERNELS];
+
+/// `G g Gᵀ` of 3×3 kernels, `[row][column]`.
+#[inline(always)]
+pub(super) fn weights(kernels: &[[Lanes; 3]; 3]) -> [[Lanes; IN]; IN] {
+    let columns: [[Lanes; IN]; 3] = std::array::from_fn(|x| points(std::array::from_fn(|y| &kernels[y][x])));
+    std::array::from_fn(|y| points(std::array::from_fn(|x| &columns[x][y])))
+}
+
+/// `G g`: for each point p but ∞ the sum of 1, p, p² times `g`, over ∏ (p − q) for the other points q.
+#[inline(always)]
+fn points(g: [&Lanes; 3]) -> [Lanes; IN] {
+    let mut out = [[0.0; KERNELS]; IN];
+    for lane in 0..KERNELS {
+        let [first, middle, last] = g.map(|lanes| lanes[lane]);
+        let even_a = -2.0 / 3.0 * first - last / 3.0;
+        let odd_a = 2.0 / 3.0 * FRAC_1_SQRT_2 * middle;
+        let even_b = first / 6.0 + last / 3.0;
+        let odd_b = SQRT_2 / 6.0 * middle;
+        for (out, value) in
+            out.iter_mut().zip([first, even_a - odd_a, even_a + odd_a, even_b + odd_b, even_b - odd_b, last])
+        {
+            out[lane] = value;
+        }
+    }
+    out
 }
 
 /// `Bᵀ d` for one column of a tile: the coefficients of ∏ (x − q) over the points but one.
