@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use candle_core::Device;
 use detrace_config::{Config, Loaded, Needed};
 use detrace_detect::ModelFiles;
+use detrace_kernels::keep_at_most;
 use detrace_rtdetr::RtDetr;
 use detrace_weights::{Checkpoint, Report, Weights, WeightsError};
 
@@ -30,6 +31,14 @@ pub(crate) struct NetworkArgs {
     /// Where it runs: the CPU, a GPU, or `auto`, a GPU if one can be used
     #[arg(long, value_name = CHOICES, default_value = "cpu")]
     pub(crate) device: Choice,
+}
+
+/// Keeps as much freed memory as maps of such a batch need, N × C × H × W, for passes that follow on each other.
+pub(crate) fn keep_maps_of([batch, _, height, width]: [usize; 4]) {
+    // R50's at 640×640.
+    const MAPS: usize = 96 << 20;
+    let images = (batch * height * width).div_ceil(640 * 640).max(1);
+    keep_at_most(MAPS.saturating_mul(images));
 }
 
 impl NetworkArgs {

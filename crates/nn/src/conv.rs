@@ -213,9 +213,10 @@ impl Conv2d {
     ) -> Result<Tensor> {
         let Conv2dConfig { input, output, kernel, stride, padding, .. } = self.config;
         let shape = ConvShape { input, output, kernel: [kernel; 2], stride: [stride; 2], padding };
-        let conv = weights.packed(|weight, bias| Conv::new(shape, weight, bias, Algorithm::Auto))?;
         let [batch, channels, height, width] = x.shape()[..] else { bail!("{}: not a map", self.probe.path()) };
         let size = [height, width];
+        let algorithm = Algorithm::For { batch, size };
+        let conv = weights.packed(|weight, bias| Conv::new(shape, weight, bias, algorithm))?;
         let [out_height, out_width] = shape.over(size);
         self.fits(channels, out_height.min(out_width) > 0, &x.shape())?;
         let result = [batch, output, out_height, out_width];

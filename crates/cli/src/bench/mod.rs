@@ -20,7 +20,7 @@ use detrace_weights::Seeded;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::device::name;
-use crate::network::NetworkArgs;
+use crate::network::{NetworkArgs, keep_maps_of};
 use crate::trace::{check, parse_shape};
 use crate::{VERSIONS, emit, warn, watched, writable};
 use passes::{PHOTO, Passes, Pipeline};
@@ -88,6 +88,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     if cfg!(debug_assertions) {
         warn("this is a debug build; its times say little, `cargo build --release` makes the one to time");
     }
+    keep_maps_of(input);
     let network = args.load(&config, &device)?;
     let load = started.elapsed().as_secs_f64();
     let rss_load = machine::resident();

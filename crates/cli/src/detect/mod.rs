@@ -15,7 +15,7 @@ use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 
 use crate::bench::bar;
-use crate::network::NetworkArgs;
+use crate::network::{NetworkArgs, keep_maps_of};
 use crate::trace::check;
 use crate::{emit, report, writable, write_whole};
 use show::{Failed, Format, Found, Report};
@@ -92,7 +92,9 @@ impl DetectArgs {
             bail!("detections need trained weights: give --weights FILE, or a folder with {model}'s files as MODEL");
         };
         let [height, width] = config.preprocess.size;
-        check(&config, &[usize::try_from(self.batch)?, 3, height, width])?;
+        let input = [usize::try_from(self.batch)?, 3, height, width];
+        check(&config, &input)?;
+        keep_maps_of(input);
         let labels = match &self.labels {
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

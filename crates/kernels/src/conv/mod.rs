@@ -93,6 +93,14 @@ pub enum Algorithm {
     /// By shape, unless the environment says `DETRACE_WINOGRAD=off`.
     #[default]
     Auto,
+    /// The same, and by what it will be applied to: so many images of that height and width. Few tiles are not worth
+    /// Winograd's weights, which are four times as many.
+    For {
+        /// Images.
+        batch: usize,
+        /// Height and width.
+        size: [usize; 2],
+    },
     /// Every product of the definition.
     Direct,
     /// F(4×4, 3×3) where it is possible, else direct.
@@ -148,7 +156,8 @@ impl Conv {
     pub fn new(shape: ConvShape, weight: &[f32], bias: Option<&[f32]>, algorithm: Algorithm) -> Conv {
         assert!(shape.stride.iter().all(|&step| step > 0) && shape.taps() > 0, "an empty kernel or step");
         let winograd = match algorithm {
-            Algorithm::Auto => winograd::gains(&shape) && winograd_wanted(),
+            Algorithm::Auto => winograd::gains(&shape, None) && winograd_wanted(),
+            Algorithm::For { batch, size } => winograd::gains(&shape, Some((batch, size))) && winograd_wanted(),
             Algorithm::Direct => false,
             Algorithm::Winograd => true,
         };

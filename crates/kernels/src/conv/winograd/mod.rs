@@ -35,9 +35,16 @@ pub(super) fn fits(shape: &ConvShape) -> bool {
         && shape.output.is_multiple_of(CHANNELS)
 }
 
-/// Whether it is faster this way.
-pub(super) fn gains(shape: &ConvShape) -> bool {
-    shape.input.min(shape.output) >= 32
+/// Tiles from which on products outweigh the reading of weights, which at 512 channels are 38 MB.
+const ENOUGH: usize = 16;
+
+/// Whether it is faster this way, for so many images of that size if they are known.
+pub(super) fn gains(shape: &ConvShape, images: Option<(usize, [usize; 2])>) -> bool {
+    let tiles = images.map(|(batch, size)| {
+        let [rows, columns] = shape.over(size).map(|size| size.div_ceil(OUT));
+        batch * rows * columns
+    });
+    shape.input.min(shape.output) >= 32 && tiles.is_none_or(|tiles| tiles >= ENOUGH)
 }
 
 /// Writes every element of `out`.
