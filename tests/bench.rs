@@ -43,6 +43,8 @@ fn figures_fit_together() {
     // 20 million parameters of 4 bytes are 77 MiB, and they are loaded before anything runs.
     let (load, peak) = (number(&report["rss_load"]), number(&report["rss_peak"]));
     assert!(77.0 < load && load < peak && peak < 4096.0, "{load} MiB, {peak} MiB");
+    let (weights, maps) = (number(&report["memory_weights"]), number(&report["memory_maps"]));
+    assert!(77.0 < weights && 1.0 < maps && weights + maps < peak, "{weights} and {maps} of {peak} MiB");
     assert_eq!((&report["structure"], &report["dtype"]), (&"fast".into(), &"f32".into()));
     assert!(report["weights"].is_null() && report["schema"] == 1 && report["seed"] == 0);
     let machine = &report["machine"];

@@ -32,7 +32,7 @@ pub use depthwise::depthwise_conv2d;
 pub use elementwise::{Arithmetic, Operand, elementwise};
 pub use isa::{Isa, isa};
 pub use layout::{concat_columns, gather_rows, to_channels_last, upsample2x};
-pub use memory::{Memory, keep_at_most, release};
+pub use memory::{Memory, forget_most_in_use, in_use, keep_at_most, most_in_use, release};
 pub use norm::{layer_norm, softmax};
 pub use peak::peak;
 pub use pool::{avg_pool2d, max_pool2d};

@@ -47,6 +47,25 @@ pub fn release<T>(value: T) {
     RELEASED.fetch_sub(1, Ordering::Relaxed);
 }
 
+/// Bytes of large blocks that are in use, and the most that were since [`forget_most_in_use`].
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static MOST_IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of blocks of 64 KiB and more that are in use; 0 where [`Memory`] is not the program's allocator.
+pub fn in_use() -> usize {
+    IN_USE.load(Ordering::Relaxed)
+}
+
+/// The most that were in use at once.
+pub fn most_in_use() -> usize {
+    MOST_IN_USE.load(Ordering::Relaxed)
+}
+
+/// Lets [`most_in_use`] start again with what is in use now.
+pub fn forget_most_in_use() {
+    MOST_IN_USE.store(in_use(), Ordering::Relaxed);
+}
+
 #[derive(Debug)]
 struct Free {
     /// Blocks that nobody uses and their bytes, the last freed last.
@@ -142,6 +161,20 @@ unsafe fn head(block: *mut u8) -> (*mut u8, usize) {
     }
 }
 
+/// Counts a block that is given out.
+///
+/// # Safety
+/// `block` is null or came from [`headed`].
+unsafe fn counted(block: *mut u8) -> *mut u8 {
+    if !block.is_null() {
+        // SAFETY: the caller's promise.
+        let (_, size) = unsafe { head(block) };
+        let now = IN_USE.fetch_add(size, Ordering::Relaxed) + size;
+        MOST_IN_USE.fetch_max(now, Ordering::Relaxed);
+    }
+    block
+}
+
 // SAFETY: a block comes from the system's allocator, with its head, or was freed before; its size stands in its head, so it
 // goes back with the layout that it came with.
 unsafe impl GlobalAlloc for Memory {
@@ -150,11 +183,13 @@ unsafe impl GlobalAlloc for Memory {
             // SAFETY: the caller's promise.
             return unsafe { System.alloc(layout) };
         }
-        self.kept(layout.size()).unwrap_or_else(|| match whole(layout.size()) {
+        let block = self.kept(layout.size()).unwrap_or_else(|| match whole(layout.size()) {
             // SAFETY: the layout is not empty, and the size is the one it was made for.
             Some(with_head) => unsafe { headed(System.alloc(with_head), layout.size()) },
             None => null_mut(),
-        })
+        });
+        // SAFETY: it has a head if it is there.
+        unsafe { counted(block) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -164,7 +199,7 @@ unsafe impl GlobalAlloc for Memory {
         }
         match whole(layout.size()) {
             // SAFETY: the layout is not empty, and the size is the one it was made for.
-            Some(with_head) => unsafe { headed(System.alloc_zeroed(with_head), layout.size()) },
+            Some(with_head) => unsafe { counted(headed(System.alloc_zeroed(with_head), layout.size())) },
             None => null_mut(),
         }
     }
@@ -176,6 +211,7 @@ unsafe impl GlobalAlloc for Memory {
         }
         // SAFETY: a large block has a head with its size.
         let (start, size) = unsafe { head(block) };
+        IN_USE.fetch_sub(size, Ordering::Relaxed);
         // What is to go: the block itself if another thread is at the list, else the oldest if there is no room.
         let mut gone = [(start, size); BLOCKS];
         let left = self.with_free(|free| {

@@ -226,7 +226,10 @@ impl Conv2d {
             }
             map => map.map(channels_last).transpose(),
         };
-        let half = [batch, output, out_height / 2, out_width / 2];
+        let half = [batch, output, out_height.div_ceil(2), out_width.div_ceil(2)];
+        if coarse.is_some() && out_height % 2 + out_width % 2 > 0 {
+            bail!("{}: a map of {out_height}x{out_width} is not twice the size of another", self.probe.path());
+        }
         let coarse = extra("coarse map", coarse.map(|coarse| coarse.sums), half)?;
         let residual = extra("residual", residual.map(|residual| residual.tensor), result)?;
         let mut maps = x.parts().iter().map(channels_last).collect::<Result<Vec<_>>>()?;

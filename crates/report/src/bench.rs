@@ -56,6 +56,10 @@ pub struct Bench {
     pub rss_load: Option<f64>,
     /// Largest resident memory of the process; none where the system does not tell.
     pub rss_peak: Option<f64>,
+    /// Large blocks that stay between passes, which are the packed weights; none where nobody counts them.
+    pub memory_weights: Option<f64>,
+    /// What a pass needs besides at most: maps and what is made on the way.
+    pub memory_maps: Option<f64>,
     /// Times of the layers, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<Layer>>,
@@ -162,7 +166,12 @@ impl Display for Bench {
         let (warmup, iters) = (self.warmup, self.iters);
         writeln!(out, "load {load} ms, first forward {first} ms; {warmup} to warm up, {iters} timed")?;
         let mib = |size: Option<f64>| size.map_or("unknown".to_owned(), |size| format!("{size:.0} MiB"));
-        writeln!(out, "memory: {} with the network loaded, {} at the peak", mib(self.rss_load), mib(self.rss_peak))
+        writeln!(out, "memory: {} with the network loaded, {} at the peak", mib(self.rss_load), mib(self.rss_peak))?;
+        if self.memory_weights.is_none() {
+            return Ok(());
+        }
+        let (weights, maps) = (mib(self.memory_weights), mib(self.memory_maps));
+        writeln!(out, "of it weights as they were packed {weights}, maps of a pass {maps}")
     }
 }
 

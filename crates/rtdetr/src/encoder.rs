@@ -1,20 +1,21 @@
 //! Efficient hybrid encoder (RT-DETR paper, section 4.2; original: `src/zoo/rtdetr/hybrid_encoder.py`): attention inside
 //! the coarsest scale (AIFI), then convolutions across scales (CCFM), top-down and bottom-up.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Error, Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_config as config;
 use detrace_nn::{
-    Activation, Conv2d, Conv2dConfig, ConvNorm, ConvNormConfig, Folded, LayerNorm, Linear, Maps, MultiheadAttention,
-    Probe, Residual, Structure, UpsampledConv,
+    Activation, Conv2dConfig, ConvNorm, ConvNormConfig, Folded, LayerNorm, Linear, MultiheadAttention, Probe, Structure,
 };
 
+use crate::fusion::{Beside, CspRepLayer, Inputs};
 use crate::position::sine_embedding;
 
 /// The hybrid encoder.
 #[derive(Clone, Debug)]
 pub(crate) struct HybridEncoder {
-    input_proj: Vec<ConvNorm>,
+    /// None where a fusion block takes the backbone's map.
+    input_proj: Vec<Option<ConvNorm>>,
     aifi: Vec<(usize, Vec<AifiLayer>, Probe)>,
     lateral_convs: Vec<ConvNorm>,
     fpn_blocks: Vec<CspRepLayer>,
@@ -35,12 +36,15 @@ impl HybridEncoder {
     ) -> Result<HybridEncoder> {
         let hidden = config.hidden_dim;
         let silu = |conv| ConvNormConfig::new(conv).act(Activation::Silu);
-        let input_proj = in_channels
-            .iter()
-            .enumerate()
-            .map(|(level, &input)| {
-                let config = ConvNormConfig::new(Conv2dConfig::same(input, hidden, 1, 1));
-                ConvNorm::new(config, structure, vb.pp("input_proj").pp(level))
+        let projection = |level: usize| {
+            let conv = Conv2dConfig::same(in_channels[level], hidden, 1, 1);
+            (ConvNormConfig::new(conv), vb.pp("input_proj").pp(level))
+        };
+        let merged = |level: usize| structure == Structure::Fast && is_merged(config, in_channels, level);
+        let input_proj = (0..in_channels.len())
+            .map(|level| {
+                let (config, vb) = projection(level);
+                (!merged(level)).then(|| ConvNorm::new(config, structure, vb)).transpose()
             })
             .collect::<Result<_>>()?;
         let aifi = config
@@ -56,18 +60,26 @@ impl HybridEncoder {
             })
             .collect::<Result<_>>()?;
         let steps = in_channels.len() - 1;
-        let csp = |name: &str, step: usize, beside| CspRepLayer::new(config, structure, beside, vb.pp(name).pp(step));
+        let fpn = |step: usize| {
+            let level = steps - 1 - step;
+            let (config, vb) = projection(level);
+            let before = merged(level).then(|| Folded::new(&config, &vb)).transpose()?;
+            Ok::<_, Error>(if structure == Structure::Fast { Inputs::Coarse(before) } else { Inputs::Fine })
+        };
+        let csp = |name: &str, step: usize, inputs: Inputs| {
+            CspRepLayer::new(config, structure, &inputs, vb.pp(name).pp(step))
+        };
         let (mut lateral_convs, mut fpn_blocks) = (Vec::new(), Vec::new());
         for step in 0..steps {
             let config = silu(Conv2dConfig::same(hidden, hidden, 1, 1));
             lateral_convs.push(ConvNorm::new(config, structure, vb.pp("lateral_convs").pp(step))?);
-            fpn_blocks.push(csp("fpn_blocks", step, structure == Structure::Fast)?);
+            fpn_blocks.push(csp("fpn_blocks", step, fpn(step)?)?);
         }
         let (mut downsample_convs, mut pan_blocks) = (Vec::new(), Vec::new());
         for step in 0..steps {
             let config = silu(Conv2dConfig::same(hidden, hidden, 3, 2));
             downsample_convs.push(ConvNorm::new(config, structure, vb.pp("downsample_convs").pp(step))?);
-            pan_blocks.push(csp("pan_blocks", step, false)?);
+            pan_blocks.push(csp("pan_blocks", step, Inputs::Fine)?);
         }
         Ok(HybridEncoder {
             input_proj,
@@ -86,8 +98,11 @@ impl HybridEncoder {
     /// `features`: one map per level, finest first; result: as many maps of `hidden_dim` channels.
     pub(crate) fn forward(&self, features: &[Tensor]) -> Result<Vec<Tensor>> {
         self.probe.block(|| {
-            let mut levels =
-                self.input_proj.iter().zip(features).map(|(conv, x)| conv.forward(x)).collect::<Result<Vec<_>>>()?;
+            let project = |(conv, x): (&Option<ConvNorm>, &Tensor)| match conv {
+                Some(conv) => conv.forward(x),
+                None => Ok(x.clone()),
+            };
+            let mut levels = self.input_proj.iter().zip(features).map(project).collect::<Result<Vec<_>>>()?;
             for (level, layers, probe) in &self.aifi {
                 if !layers.is_empty() {
                     levels[*level] = probe.block(|| self.intra_scale(layers, &levels[*level], probe))?;
@@ -189,121 +204,10 @@ pub(crate) fn activation(name: config::FeedForward) -> Activation {
     }
 }
 
-/// Two maps that a fusion block reads side by side.
-enum Beside<'a> {
-    /// Of one size.
-    Fine(Maps),
-    /// A coarse one, to be upsampled, and a fine one.
-    Coarse(&'a Tensor, &'a Tensor),
-}
-
-/// A fusion block's first convolutions, for one or the other.
-#[derive(Clone, Debug)]
-enum Enter {
-    Fine(ConvNorm),
-    Coarse(UpsampledConv),
-}
-
-impl Enter {
-    fn forward(&self, x: &Beside<'_>, residual: Option<Residual<'_>>) -> Result<Tensor> {
-        match (self, x) {
-            (Enter::Fine(conv), Beside::Fine(maps)) => conv.forward_maps(maps, residual),
-            (Enter::Coarse(conv), Beside::Coarse(high, low)) => conv.forward(high, low, residual),
-            _ => bail!("a fusion block was made for other maps"),
-        }
-    }
-}
-
-/// CSP block of RepVGG blocks (the paper's fusion block, figure 5).
-#[derive(Clone, Debug)]
-struct CspRepLayer {
-    conv1: Enter,
-    conv2: Enter,
-    bottlenecks: Vec<RepVgg>,
-    conv3: Option<ConvNorm>,
-    probe: Probe,
-}
-
-impl CspRepLayer {
-    /// `coarse`: whether it upsamples the first of its maps itself.
-    fn new(config: &config::Encoder, structure: Structure, coarse: bool, vb: VarBuilder) -> Result<CspRepLayer> {
-        let (input, output, hidden) = (2 * config.hidden_dim, config.hidden_dim, config.csp_channels());
-        let point = |input, output| ConvNormConfig::new(Conv2dConfig::same(input, output, 1, 1)).act(Activation::Silu);
-        let enter = |name: &str| {
-            let (config, vb) = (point(input, hidden), vb.pp(name));
-            match coarse {
-                true => UpsampledConv::new(config, input / 2, vb).map(Enter::Coarse),
-                false => ConvNorm::new(config, structure, vb).map(Enter::Fine),
-            }
-        };
-        Ok(CspRepLayer {
-            conv1: enter("conv1")?,
-            conv2: enter("conv2")?,
-            bottlenecks: (0..config.csp_blocks())
-                .map(|block| RepVgg::new(hidden, structure, vb.pp("bottlenecks").pp(block)))
-                .collect::<Result<_>>()?,
-            conv3: (hidden != output)
-                .then(|| ConvNorm::new(point(hidden, output), structure, vb.pp("conv3")))
-                .transpose()?,
-            probe: Probe::new(vb.prefix()),
-        })
-    }
-
-    fn forward(&self, x: &Beside<'_>) -> Result<Tensor> {
-        self.probe.block(|| {
-            let mut deep = self.conv1.forward(x, None)?;
-            for block in &self.bottlenecks {
-                deep = block.forward(&deep)?;
-            }
-            let residual = Residual { tensor: &deep, block: &self.probe, act: None };
-            let sum = self.conv2.forward(x, Some(residual))?;
-            match &self.conv3 {
-                Some(conv) => conv.forward(&sum),
-                None => Ok(sum),
-            }
-        })
-    }
-}
-
-/// RepVGG block (Ding et al. 2021): a 3×3 and a 1×1 convolution added up, or both merged into one.
-#[derive(Clone, Debug)]
-enum RepVgg {
-    Branches(Box<[ConvNorm; 2]>, Probe, Probe),
-    Merged(Conv2d),
-}
-
-impl RepVgg {
-    fn new(channels: usize, structure: Structure, vb: VarBuilder) -> Result<RepVgg> {
-        let square = ConvNormConfig::new(Conv2dConfig::same(channels, channels, 3, 1));
-        let point = ConvNormConfig::new(Conv2dConfig::same(channels, channels, 1, 1));
-        let act = vb.pp("act").prefix();
-        match structure {
-            Structure::Train => {
-                let conv1 = ConvNorm::new(square, structure, vb.pp("conv1"))?;
-                let conv2 = ConvNorm::new(point, structure, vb.pp("conv2"))?;
-                Ok(RepVgg::Branches(Box::new([conv1, conv2]), Probe::new(vb.prefix()), Probe::new(act)))
-            }
-            Structure::Deploy | Structure::Fast => {
-                let square_folded = Folded::new(&square, &vb.pp("conv1"))?;
-                let point_folded = Folded::new(&point, &vb.pp("conv2"))?;
-                // The 1×1 kernel is the centre of a 3×3 one.
-                let centred = point_folded.weight.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?;
-                let weight = (square_folded.weight + centred)?;
-                let bias = (square_folded.bias + point_folded.bias)?;
-                let conv = Conv2d::from_tensors(square.conv, weight, Some(bias), vb.pp("conv").prefix())?;
-                Ok(RepVgg::Merged(conv.fuse(Activation::Silu, act)))
-            }
-        }
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            RepVgg::Merged(conv) => conv.forward(x),
-            RepVgg::Branches(convs, probe, act) => probe.block(|| {
-                let [conv1, conv2] = &**convs;
-                let sum = probe.add("sum_branches", &conv1.forward(x)?, &conv2.forward(x)?)?;
-                Activation::Silu.forward(act, &sum)
-            }),
-        }
-    }
+/// Whether the structure `fast` merges a level's projection into the two convolutions of the fusion block that reads it:
+/// where that is no more work, and nobody else reads it.
+fn is_merged(config: &config::Encoder, in_channels: &[usize], level: usize) -> bool {
+    let (input, hidden, fused) = (in_channels[level], config.hidden_dim, 2 * config.csp_channels());
+    let alone = level + 1 < in_channels.len() && !config.use_encoder_idx.contains(&level);
+    alone && input * fused <= (input + fused) * hidden
 }

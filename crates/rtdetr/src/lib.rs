@@ -8,6 +8,7 @@ mod anchors;
 mod backbone;
 mod decoder;
 mod encoder;
+mod fusion;
 mod model;
 mod position;
 mod selection;

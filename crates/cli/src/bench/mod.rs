@@ -14,6 +14,7 @@ use anyhow::{Result, bail};
 use candle_core::Device;
 use clap::ValueEnum;
 use detrace_config::Config;
+use detrace_kernels::{forget_most_in_use, in_use, most_in_use};
 use detrace_report::{Bench, by_x};
 use detrace_rtdetr::RtDetr;
 use detrace_weights::Seeded;
@@ -93,7 +94,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let load = started.elapsed().as_secs_f64();
     let rss_load = machine::resident();
     let pipeline = Pipeline::new(&network, input, &device);
-    let Passes { first, pre, forward: times, post, layers } = args.time(&pipeline)?;
+    let Passes { first, pre, forward: times, post, layers, weights, maps } = args.time(&pipeline)?;
     let forward = summary(&times)?;
     let total = pre.iter().zip(&times).zip(&post).map(|((pre, forward), post)| pre + forward + post);
     let total = summary(&total.collect::<Vec<f64>>())?;
@@ -122,6 +123,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         photo: PHOTO,
         rss_load,
         rss_peak: machine::peak_resident(),
+        memory_weights: mib(weights),
+        memory_maps: mib(maps),
         machine: machine::machine(),
         versions: VERSIONS,
     };
@@ -166,6 +169,8 @@ impl BenchArgs {
         let bar = bar(1 + self.warmup + iters);
         bar.set_message("first");
         let first = pipeline.pass(None)?.forward;
+        let weights = in_use();
+        forget_most_in_use();
         bar.inc(1);
         bar.set_message("warming up");
         for _ in 0..self.warmup {
@@ -173,15 +178,21 @@ impl BenchArgs {
             bar.inc(1);
         }
         bar.set_message("timing");
-        let mut passes = Passes::new(first, self.detail);
+        let mut passes = Passes { weights, ..Passes::new(first, self.detail) };
         for _ in 0..iters {
             let pass = pipeline.pass(passes.layers.as_mut())?;
             passes.add(pass);
             bar.inc(1);
         }
         bar.finish_and_clear();
+        passes.maps = most_in_use().saturating_sub(weights);
         Ok(passes)
     }
+}
+
+/// In MiB, if there is any.
+fn mib(bytes: usize) -> Option<f64> {
+    (bytes > 0).then(|| bytes as f64 / f64::from(1 << 20))
 }
 
 /// A bar that is drawn between forward passes only, where a person watches.

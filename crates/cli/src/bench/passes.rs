@@ -40,6 +40,10 @@ pub(super) struct Passes {
     pub(super) post: Vec<f64>,
     /// The layers of the forward passes, if they are wanted.
     pub(super) layers: Option<Layers>,
+    /// Bytes of large blocks that stay when a pass is over.
+    pub(super) weights: usize,
+    /// Bytes of large blocks that the timed passes and those that warmed up had besides, at most.
+    pub(super) maps: usize,
 }
 
 impl<'a> Pipeline<'a> {
@@ -94,7 +98,7 @@ impl Passes {
     /// No timed pass yet.
     pub(super) fn new(first: f64, detail: bool) -> Passes {
         let (pre, forward, post) = (Vec::new(), Vec::new(), Vec::new());
-        Passes { first, pre, forward, post, layers: detail.then(Layers::default) }
+        Passes { first, pre, forward, post, layers: detail.then(Layers::default), weights: 0, maps: 0 }
     }
 
     pub(super) fn add(&mut self, Pass { pre, forward, post }: Pass) {

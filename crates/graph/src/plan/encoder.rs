@@ -3,17 +3,21 @@
 use detrace_config::{self as config, FeedForward};
 use detrace_flops::{Kind, Structure};
 
-use super::layers::{Attention, ConvNorm, ConvNormSpec, LayerNorm, Linear, Upsampled};
+use super::fusion::Fusion;
+use super::layers::{Attention, ConvNorm, ConvNormSpec, LayerNorm, Linear};
 use super::sheet::{Map, Sheet, Tokens, inside};
 
 /// Makes the encoder, then runs it on the backbone's maps; the result is as many maps, all of one width.
 pub(super) fn encoder(sheet: &mut Sheet, config: &config::Encoder, features: &[Map]) -> Vec<Map> {
     let root = "encoder";
     let hidden = config.hidden_dim;
-    let project: Vec<ConvNorm> = (0..features.len())
+    let merged: Vec<bool> = (0..features.len())
+        .map(|level| sheet.structure == Structure::Fast && is_merged(config, features, level))
+        .collect();
+    let project: Vec<Option<ConvNorm>> = (0..features.len())
         .map(|level| {
             let block = inside(root, format_args!("input_proj.{level}"));
-            ConvNormSpec::new(features[level][1], hidden, 1, 1).make(sheet, &block)
+            (!merged[level]).then(|| ConvNormSpec::new(features[level][1], hidden, 1, 1).make(sheet, &block))
         })
         .collect();
     let transformers: Vec<(usize, String, Vec<TransformerLayer>)> = (0..)
@@ -27,25 +31,39 @@ pub(super) fn encoder(sheet: &mut Sheet, config: &config::Encoder, features: &[M
         })
         .collect();
     let steps = features.len() - 1;
-    let make_fusion =
-        |sheet: &mut Sheet, conv: &str, fusion: &str, (kernel, stride), coarse| -> Vec<(ConvNorm, Fusion)> {
-            (0..steps)
-                .map(|step| {
-                    let spec = ConvNormSpec::new(hidden, hidden, kernel, stride).act(Kind::Silu);
-                    let conv = spec.make(sheet, &inside(root, format_args!("{conv}.{step}")));
-                    (conv, Fusion::make(sheet, inside(root, format_args!("{fusion}.{step}")), config, coarse))
-                })
-                .collect()
-        };
-    let fast = sheet.structure == Structure::Fast;
-    let top_down = make_fusion(sheet, "lateral_convs", "fpn_blocks", (1, 1), fast);
-    let bottom_up = make_fusion(sheet, "downsample_convs", "pan_blocks", (3, 2), false);
+    let make_fusion = |sheet: &mut Sheet, names: [&str; 2], (kernel, stride), step, fine| -> (ConvNorm, Fusion) {
+        let [conv, fusion] = names.map(|name| inside(root, format_args!("{name}.{step}")));
+        let conv = ConvNormSpec::new(hidden, hidden, kernel, stride).act(Kind::Silu).make(sheet, &conv);
+        (conv, Fusion::make(sheet, fusion, config, fine))
+    };
+    let top_down: Vec<_> = (0..steps)
+        .map(|step| {
+            let level = steps - 1 - step;
+            let fine = if merged[level] { features[level][1] } else { hidden };
+            let fine = (sheet.structure == Structure::Fast).then_some(fine);
+            make_fusion(sheet, ["lateral_convs", "fpn_blocks"], (1, 1), step, fine)
+        })
+        .collect();
+    let bottom_up: Vec<_> =
+        (0..steps).map(|step| make_fusion(sheet, ["downsample_convs", "pan_blocks"], (3, 2), step, None)).collect();
 
-    let maps: Vec<Map> = project.iter().zip(features).map(|(conv, &map)| conv.on(sheet, map)).collect();
+    let maps: Vec<Map> = project
+        .iter()
+        .zip(features)
+        .map(|(conv, &map)| conv.as_ref().map_or(map, |conv| conv.on(sheet, map)))
+        .collect();
     for (level, block, layers) in &transformers {
         within_scale(sheet, block, layers, maps[*level]);
     }
     across_scales(sheet, root, &maps, &top_down, &bottom_up)
+}
+
+/// Whether a level's projection is part of the two convolutions that read it: where that is no more products. The coarsest
+/// map and those with a transformer are read by others too.
+fn is_merged(config: &config::Encoder, features: &[Map], level: usize) -> bool {
+    let [width, input, both] = [config.hidden_dim, features[level][1], 2 * config.csp_channels()];
+    let (apart, together) = (input * width + width * both, input * both);
+    together <= apart && level != features.len() - 1 && !config.use_encoder_idx.contains(&level)
 }
 
 /// AIFI: one map's pixels as tokens. The map keeps its shape.
@@ -135,98 +153,5 @@ impl TransformerLayer {
         let wide = self.widen.on(sheet, x);
         self.narrow.on(sheet, wide);
         self.norms[1].on_sum(sheet, x, block, "residual2");
-    }
-}
-
-/// The fusion block: two 1×1 convolutions beside each other, RepVGG blocks behind the first (figure 5).
-struct Fusion {
-    path: String,
-    enter: Enter,
-    blocks: Vec<RepVgg>,
-    out: Option<ConvNorm>,
-}
-
-/// Its first convolutions: the one that goes deep and the one that does not.
-enum Enter {
-    /// Of one map.
-    Joined { deep: ConvNorm, flat: ConvNorm },
-    /// Of a coarse map and a fine one.
-    Apart { deep: Upsampled, flat: Upsampled },
-}
-
-impl Fusion {
-    fn make(sheet: &mut Sheet, path: String, config: &config::Encoder, coarse: bool) -> Fusion {
-        let (width, hidden) = (config.hidden_dim, config.csp_channels());
-        let point = |sheet: &mut Sheet, name: &str, input, output| {
-            ConvNormSpec::new(input, output, 1, 1).act(Kind::Silu).make(sheet, &inside(&path, name))
-        };
-        let upsampled =
-            |sheet: &mut Sheet, name: &str| Upsampled::make(sheet, &inside(&path, name), width, hidden, Kind::Silu);
-        let enter = match coarse {
-            true => Enter::Apart { deep: upsampled(sheet, "conv1"), flat: upsampled(sheet, "conv2") },
-            false => Enter::Joined {
-                deep: point(sheet, "conv1", width * 2, hidden),
-                flat: point(sheet, "conv2", width * 2, hidden),
-            },
-        };
-        let blocks = (0..config.csp_blocks())
-            .map(|index| RepVgg::make(sheet, inside(&path, format_args!("bottlenecks.{index}")), hidden))
-            .collect();
-        let out = if hidden == width { None } else { Some(point(sheet, "conv3", hidden, width)) };
-        Fusion { path, enter, blocks, out }
-    }
-
-    /// On a map, or on a coarse map and a fine one.
-    fn on(&self, sheet: &mut Sheet, x: Map, coarse: Option<Map>) -> Map {
-        let through = |sheet: &mut Sheet, deep| self.blocks.iter().fold(deep, |x, block| block.on(sheet, x));
-        let deep = match (&self.enter, coarse) {
-            (Enter::Apart { deep, flat }, Some(coarse)) => {
-                let first = deep.on(sheet, coarse, x, None);
-                let deep = through(sheet, first);
-                flat.on(sheet, coarse, x, Some((&self.path, deep)))
-            }
-            (Enter::Joined { deep, flat }, _) => {
-                let first = deep.on(sheet, x);
-                let deep = through(sheet, first);
-                flat.on_residual(sheet, x, &self.path, deep, None)
-            }
-            (Enter::Apart { .. }, None) => return x,
-        };
-        self.out.as_ref().map_or(deep, |conv| conv.on(sheet, deep))
-    }
-}
-
-/// A RepVGG block (Ding et al. 2021): two branches added up, or the one convolution that they amount to.
-struct RepVgg {
-    path: String,
-    square: ConvNorm,
-    point: Option<ConvNorm>,
-}
-
-impl RepVgg {
-    fn make(sheet: &mut Sheet, path: String, channels: usize) -> RepVgg {
-        let square = ConvNormSpec::new(channels, channels, 3, 1);
-        match sheet.structure {
-            Structure::Train => {
-                let square = square.make(sheet, &inside(&path, "conv1"));
-                let point = ConvNormSpec::new(channels, channels, 1, 1).make(sheet, &inside(&path, "conv2"));
-                RepVgg { path, square, point: Some(point) }
-            }
-            // Its convolution is called `conv` and its activation `act`, as in every other block.
-            Structure::Deploy | Structure::Fast => {
-                let square = square.act(Kind::Silu).make(sheet, &path);
-                RepVgg { path, square, point: None }
-            }
-        }
-    }
-
-    fn on(&self, sheet: &mut Sheet, x: Map) -> Map {
-        let y = self.square.on(sheet, x);
-        if let Some(point) = &self.point {
-            let other = point.on(sheet, x);
-            sheet.add(&self.path, "sum_branches", &y, &other);
-            sheet.call(&inside(&self.path, "act"), Kind::Silu, &[&y], &y);
-        }
-        y
     }
 }

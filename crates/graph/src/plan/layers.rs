@@ -61,14 +61,14 @@ pub(super) fn pool(sheet: &mut Sheet, path: &str, role: &str, kind: Kind, window
 
 /// A convolution that has been made.
 pub(super) struct Conv {
-    path: String,
+    pub(super) path: String,
     window: Window,
     groups: usize,
     params: Vec<Param>,
 }
 
 impl Conv {
-    fn made(
+    pub(super) fn made(
         sheet: &mut Sheet,
         path: String,
         input: usize,
@@ -85,7 +85,7 @@ impl Conv {
         Conv { path, window, groups, params }
     }
 
-    fn on(&self, sheet: &mut Sheet, x: Map) -> Map {
+    pub(super) fn on(&self, sheet: &mut Sheet, x: Map) -> Map {
         let [batch, _, height, width] = x;
         let (height, width) = self.window.over(height, width);
         let y = [batch, self.params[0].shape[0], height, width];
@@ -178,41 +178,6 @@ impl ConvNorm {
             let op = sheet.call(path, kind.clone(), &[&y], &y);
             op.fused_into = self.norm.is_none().then(|| self.conv.path.clone());
         }
-        y
-    }
-}
-
-/// A 1×1 convolution of a coarse map, upsampled, and a fine one side by side, which computes what depends on the coarse
-/// map before it is upsampled.
-pub(super) struct Upsampled {
-    path: String,
-    coarse: Conv,
-    fine: Conv,
-    act: Kind,
-}
-
-impl Upsampled {
-    /// Makes it as the block `block`; the two maps have `channels` each.
-    pub(super) fn make(sheet: &mut Sheet, block: &str, channels: usize, output: usize, act: Kind) -> Upsampled {
-        let name = |part: &str| inside(block, format_args!("conv.{part}"));
-        let window = Window::centred(1, 1);
-        let coarse = Conv::made(sheet, name("coarse"), channels, output, 1, window, true);
-        let fine = Conv::made(sheet, name("fine"), channels, output, 1, window, false);
-        Upsampled { path: block.to_owned(), coarse, fine, act }
-    }
-
-    /// On maps of one width; perhaps with an addition of the block `block`.
-    pub(super) fn on(&self, sheet: &mut Sheet, coarse: Map, fine: Map, residual: Option<(&str, Map)>) -> Map {
-        let sums = self.coarse.on(sheet, coarse);
-        let y = self.fine.on(sheet, fine);
-        sheet.fused(&self.fine.path, |sheet| {
-            sheet.step(&self.path, "upsample", Kind::Interpolate, &[&sums], &y);
-            sheet.add(&self.path, "sum", &y, &y);
-            sheet.call(&inside(&self.path, "act"), self.act.clone(), &[&y], &y);
-            if let Some((block, residual)) = residual {
-                sheet.step(block, "residual", Kind::Add, &[&y, &residual], &y);
-            }
-        });
         y
     }
 }

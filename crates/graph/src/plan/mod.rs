@@ -2,6 +2,7 @@
 
 mod decoder;
 mod encoder;
+mod fusion;
 mod hgnetv2;
 mod layers;
 mod resnet_vd;
