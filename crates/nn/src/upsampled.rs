@@ -26,7 +26,8 @@ impl UpsampledConv {
         let Folded { weight, bias } = Folded::new(&config, &vb)?;
         let part = |name: &str, first: usize, channels: usize, bias: Option<Tensor>| {
             let path = vb.pp(config.conv_name).pp(name).prefix();
-            let weight = weight.narrow(1, first, channels)?.contiguous()?;
+            let weight = weight.narrow(1, first, channels)?.contiguous()?.to_dtype(vb.dtype())?;
+            let bias = bias.map(|bias| bias.to_dtype(vb.dtype())).transpose()?;
             Conv2d::from_tensors(Conv2dConfig::same(channels, output, 1, 1), weight, bias, path)
         };
         let coarse = part("coarse", 0, channels, Some(bias))?;
