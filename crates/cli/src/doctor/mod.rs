@@ -32,7 +32,7 @@ pub(crate) struct DoctorArgs {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     models: Vec<String>,
     /// Shape of the models' input, NxCxHxW
-    #[arg(long, value_name = "NxCxHxW", default_value = "1x3x640x640", requires = "models")]
+    #[arg(long, value_name = "NxCxHxW", default_value = "4x3x640x640", requires = "models")]
     input: String,
     /// How to show it
     #[arg(long, value_enum, default_value = "text")]
