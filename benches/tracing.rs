@@ -29,7 +29,7 @@ fn main() -> IoResult<()> {
             let base = bare()?;
             off.push(probed()? - base);
             on.push(recorder.record(probed)? - base);
-            recorder.take();
+            recorder.take().expect("times");
         }
         let (off, on) = (median(&mut off), median(&mut on));
 
@@ -49,7 +49,7 @@ fn main() -> IoResult<()> {
                 let b = with()?;
                 (without()?, b)
             };
-            ops = recorder.take().ops.len();
+            ops = recorder.take().expect("times").ops.len();
             plain.push(a);
             recorded.push(b);
             ratios.push(b / a);

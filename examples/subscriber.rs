@@ -19,8 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let subscriber = tracing_subscriber::registry().with(recorder.layer()).with(lines);
     tracing::subscriber::with_default(subscriber, || model.forward(&image))?;
 
+    let operations = recorder.take()?.ops.len();
     tracing::subscriber::with_default(tracing_subscriber::fmt().finish(), || {
-        tracing::info!(operations = recorder.take().ops.len(), "recorded beside");
+        tracing::info!(operations, "recorded beside");
     });
     Ok(())
 }

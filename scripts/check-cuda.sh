@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Type-checks the feature `cuda` on a machine without CUDA: cargo check with a toolkit that is empty but for an nvcc that
-# says its version and makes empty results. Nothing is linked. crates/cuda/tests/emulation.rs compiles the kernels' sources.
+# says its version and makes empty results. Nothing is linked. With the argument `cudnn` that feature instead.
+# crates/cuda/tests/emulation.rs compiles the kernels' sources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -23,4 +24,4 @@ done
 EOF
 chmod +x "$toolkit/bin/nvcc"
 export CUDA_HOME=$toolkit CUDA_PATH=$toolkit NVCC=$toolkit/bin/nvcc CUDA_COMPUTE_CAP=80 PATH=$toolkit/bin:$PATH
-cargo check --features cuda
+cargo check --features "${1:-cuda}"

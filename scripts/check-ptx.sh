@@ -5,9 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../crates/cuda"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+read -ra flags <kernels/nvcc.flags
 for source in kernels/*.cu; do
     kernel=$(basename "$source" .cu)
-    nvcc -arch=compute_80 --ptx --fmad=false -Werror all-warnings -o "$work/$kernel.ptx" "$source"
+    nvcc -arch=compute_80 "${flags[@]}" -o "$work/$kernel.ptx" "$source"
     for chip in sm_80 sm_90; do
         ptxas -arch="$chip" -warn-spills -Werror -o "$work/$kernel.$chip" "$work/$kernel.ptx"
         echo "$kernel: assembles for $chip"

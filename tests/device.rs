@@ -13,7 +13,7 @@ const SMALL: [&str; 4] = ["flops", "rtdetr_r18vd", "--input", "1x3x256x320"];
 /// What a refusal names here: the missing feature, or with the feature the missing driver.
 fn cause() -> [&'static str; 3] {
     match cfg!(feature = "cuda") {
-        true => ["no NVIDIA driver or no GPU", "install a driver", "--device cpu"],
+        true => ["there is no NVIDIA driver (libcuda.so.1", "install a driver", "--device cpu"],
         false => ["without CUDA", "--features cuda", "--device cpu"],
     }
 }
@@ -67,6 +67,32 @@ fn what_is_no_device_is_refused() {
     refused(&["flops", "--from", "x.json", "--device", "cpu"], &["cannot be used with"]);
     refused(&["compare", "--from", "x.json", "--device", "cpu"], &["cannot be used with"]);
     refused(&["flops", "model.onnx", "--device", "cpu"], &["--device"]);
+}
+
+/// On the CPU `sync` and `launch` are the wall clock; events are refused before anything runs.
+#[test]
+fn timing_is_written_in_traces_and_reports() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = folder.path().join("t.json");
+    let trace = trace.to_str().expect("UTF-8");
+    for timing in ["sync", "launch"] {
+        done(&[&SMALL[..], &["--timing", timing, "--trace-out", trace]].concat());
+        let written: serde_json::Value = serde_json::from_slice(&std::fs::read(trace).expect("written")).expect("JSON");
+        assert_eq!(written["meta"]["timing"], "wall");
+        let times = written["ops"].as_array().expect("a list").iter().map(|op| op["time_ns"].as_u64().unwrap_or(0));
+        assert!(times.sum::<u64>() > 1_000_000);
+    }
+    let bench = [&["bench"], &SMALL[1..], &["--warmup", "0", "--iters", "1"]].concat();
+    let report = done(&[&bench[..], &["--detail", "--timing", "launch", "--format", "json"]].concat());
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&report).expect("JSON")["timing"], "wall");
+    for command in [&SMALL[..], &[&bench[..], &["--detail"]].concat()] {
+        refused(
+            &[command, &["--timing", "events"]].concat(),
+            &["--timing events: the CPU has no events", "--timing sync", "--device cuda"],
+        );
+    }
+    refused(&[&bench[..], &["--timing", "sync"]].concat(), &["--detail"]);
+    refused(&["flops", "model.onnx", "--timing", "sync"], &["--timing"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn record(model: &str, structure: Structure) -> Vec<Op> {
     let image = seeded_image(&[1, 3, 256, 320], 0, &Device::Cpu).expect("an image");
     let recorder = Recorder::new();
     recorder.record(|| model.forward(&image)).expect("runs");
-    recorder.take().ops
+    recorder.take().expect("times").ops
 }
 
 /// Paths and numbers of calls of operations without a module.

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+/// What nvcc is told besides the architecture, here and in `scripts/check-ptx.sh`.
+const FLAGS: &str = include_str!("kernels/nvcc.flags");
+
 fn main() {
     println!("cargo::rerun-if-changed=kernels");
     for variable in ["NVCC", "CUDA_COMPUTE_CAP"] {
@@ -23,7 +26,7 @@ fn compile() -> Result<(), String> {
     let least = std::env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| "80".to_owned());
     for kernel in ["bias_act", "deformable", "depthwise", "pool", "top_k"] {
         let mut program = Command::new(&nvcc);
-        program.arg(format!("-arch=compute_{least}")).args(["--ptx", "--fmad=false", "-Werror", "all-warnings", "-o"]);
+        program.arg(format!("-arch=compute_{least}")).args(FLAGS.split_whitespace()).arg("-o");
         program.arg(out.join(format!("{kernel}.ptx"))).arg(format!("kernels/{kernel}.cu"));
         let output = program.output().map_err(|error| format!("cannot run {nvcc}: {error}"))?;
         if !output.status.success() {

@@ -106,7 +106,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
                 (None, Some(graph)) => structure_like(config, graph)?,
                 (None, None) => detrace_flops::Structure::default(),
             };
-            trace(config, input, args.seed, structure, args.device)?
+            trace(config, input, args.seed, structure, (args.device, None))?
         }
         (None, None) => bail!("a model is needed"),
     };

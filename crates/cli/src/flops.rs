@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use candle_core::Device;
 use detrace_config::Config;
 use detrace_flops::Trace;
 
@@ -28,6 +29,7 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         ("--structure", args.structure.is_some()),
         ("--blob", args.blob.is_some()),
         ("--device", args.device.is_some()),
+        ("--timing", args.timing.is_some()),
     ];
     let unfit: Vec<&str> = unfit.iter().filter(|(_, given)| *given).map(|(option, _)| *option).collect();
     if let Some(trace) = graph::open(model, args.input.as_deref(), &args.show, &unfit)? {
@@ -40,7 +42,7 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
     let shape = args.input.as_deref().map(parse_shape).transpose()?;
     let input = match &args.blob {
         Some(path) => {
-            let size = shape.map(|shape| check(&config, &shape)).transpose()?;
+            let size = shape.map(|shape| check(&config, &shape, &Device::Cpu)).transpose()?;
             Input::Real(blob::read(path, &config, size.map(|size| (size.height, size.width)))?)
         }
         None => Input::Random(shape.unwrap_or(DEFAULT_INPUT)),
@@ -50,7 +52,7 @@ fn facts(args: &FlopsArgs) -> Result<(Trace, Option<Config>)> {
         input,
         args.seed.unwrap_or(0),
         args.structure.unwrap_or_default().into(),
-        args.device.unwrap_or_default(),
+        (args.device.unwrap_or_default(), args.timing),
     )?;
     trace.meta.framework = framework.to_owned();
     Ok((trace, Some(config)))

@@ -1,5 +1,6 @@
 //! The command line: arguments, commands, exit codes. Everything it prints goes through `emit` and `report`.
 
+mod agreement;
 mod args;
 mod bench;
 mod blob;
@@ -17,6 +18,7 @@ mod guess;
 mod models;
 mod network;
 mod params;
+mod precision;
 mod run;
 mod show;
 mod statics;

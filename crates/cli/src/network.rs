@@ -4,15 +4,20 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use candle_core::Device;
+use candle_nn::VarBuilder;
 use detrace_config::{Config, Loaded, Needed};
 use detrace_detect::ModelFiles;
 use detrace_kernels::keep_at_most;
 use detrace_rtdetr::RtDetr;
-use detrace_weights::{Checkpoint, Report, Weights, WeightsError};
+use detrace_weights::{Checkpoint, Report, Seeded, Weights, WeightsError};
 
 use crate::args::Structure;
 use crate::device::{CHOICES, Choice};
+use crate::precision::PrecisionArgs;
 use crate::{files, load, report, warn};
+
+/// Seed of weights where no checkpoint is given.
+pub(crate) const SEED: u64 = 0;
 
 /// Which network, and how it is built.
 #[derive(Debug, clap::Args)]
@@ -31,6 +36,8 @@ pub(crate) struct NetworkArgs {
     /// Where it runs: the CPU, a GPU, or `auto`, a GPU if one can be used
     #[arg(long, value_name = CHOICES, default_value = "cpu")]
     pub(crate) device: Choice,
+    #[command(flatten)]
+    pub(crate) precision: PrecisionArgs,
 }
 
 /// Keeps as much freed memory as maps of such a batch need, N × C × H × W, for passes that follow on each other.
@@ -64,8 +71,11 @@ impl NetworkArgs {
         Ok(config)
     }
 
+    /// The device, ready to compute as the options say.
     pub(crate) fn device(&self) -> Result<Device> {
-        self.device.open()
+        let device = self.device.open()?;
+        self.precision.settle(&device)?;
+        Ok(device)
     }
 
     /// The network from a checkpoint. What the checkpoint gave is reported on standard error.
@@ -74,7 +84,25 @@ impl NetworkArgs {
         let weights = strict(Checkpoint::open(weights)?, &RtDetr::needed(config)?, self.allow_partial, cure)?;
         report(weights.report().to_string().trim_end());
         left_random(weights.report());
-        Ok(RtDetr::new(config, self.structure.into(), weights.var_builder(device))?)
+        self.build(config, weights.var_builder(device))
+    }
+
+    /// The network in the number type that the options say.
+    pub(crate) fn build(&self, config: &Config, vb: VarBuilder) -> Result<RtDetr> {
+        Ok(RtDetr::new(config, self.structure.into(), vb.to_dtype(self.precision.dtype.into()))?)
+    }
+
+    /// The same network in f32, if it is to be compared with; without a checkpoint from the seed.
+    pub(crate) fn exact(&self, config: &Config, weights: Option<&Path>, device: &Device) -> Result<Option<RtDetr>> {
+        if !self.precision.checks() {
+            return Ok(None);
+        }
+        let vb = match weights {
+            Some(path) => Weights::load(Checkpoint::open(path)?, &RtDetr::needed(config)?, self.allow_partial)?
+                .var_builder(device),
+            None => Seeded::var_builder(SEED, device, |_| {}),
+        };
+        Ok(Some(RtDetr::new(config, self.structure.into(), vb)?))
     }
 }
 

@@ -38,25 +38,36 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let device = args.network.device()?;
     writable(&args.output)?;
     let image = tensors::read_image(&args.input, false)?;
-    check(&config, image.dims()).with_context(|| format!("{}: tensor \"image\"", args.input.display()))?;
+    check(&config, image.dims(), &device).with_context(|| format!("{}: tensor \"image\"", args.input.display()))?;
     // The network runs once, so few of its maps are asked for again.
     keep_at_most(32 << 20);
     let network = args.network.load(&config, &args.weights, &device)?;
     let image = image.to_device(&device)?;
+    let exact = args.network.exact(&config, Some(&args.weights), &device)?;
     let outputs = if args.stages {
         named(network.stages(&image, &Forced::default())?)
     } else {
         let output = network.forward(&image)?;
         vec![("logits".to_owned(), output.logits), ("boxes".to_owned(), output.boxes)]
     };
-    let metadata = BTreeMap::from([
+    let precision = args.network.precision;
+    let check = exact.map(|exact| precision.compare(&network, &exact, &image)).transpose()?;
+    let mut metadata = BTreeMap::from([
+        ("dtype", precision.dtype.name().to_owned()),
         ("model", config.name.clone()),
         ("producer", format!("detrace {}", VERSIONS.detrace)),
         ("structure", network.structure().name().to_owned()),
     ]);
+    if precision.tf32 {
+        metadata.insert("tf32", "true".to_owned());
+    }
+    if let Some(check) = &check {
+        metadata.insert("check", serde_json::to_string(check)?);
+    }
     tensors::write(&args.output, &outputs, &metadata)?;
     let shapes: Vec<String> = outputs.iter().map(|(name, tensor)| format!("{name} {:?}", tensor.dims())).collect();
-    emit(&format!("wrote {}: {}\n", args.output.display(), shapes.join(", ")), None)?;
+    let check = check.map(|check| format!("against f32: {check}\n")).unwrap_or_default();
+    emit(&format!("wrote {}: {}\n{check}", args.output.display(), shapes.join(", ")), None)?;
     Ok(ExitCode::SUCCESS)
 }
 

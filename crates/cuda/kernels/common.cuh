@@ -1,8 +1,23 @@
-// What the kernels share. Sums are f32; the compiler is told not to contract a * b + c by itself (--fmad=false), so that
-// coordinates round as on the CPU.
+// What the kernels share. Sums are f32, of f16 numbers as well; the compiler is told not to contract a * b + c by itself
+// (--fmad=false), so that coordinates round as on the CPU.
 #pragma once
 
-// As in src/params.rs; every field is a u32.
+#ifdef __CUDACC__
+#include <cuda_fp16.h>
+#endif
+
+// Told of every element that is written; tests count them.
+#ifndef WROTE
+#define WROTE(address)
+#endif
+
+__device__ inline float wide(float x) { return x; }
+__device__ inline float wide(__half x) { return __half2float(x); }
+__device__ inline void put(float *to, float value) { WROTE(to); *to = value; }
+__device__ inline void put(__half *to, float value) { WROTE(to); *to = __float2half_rn(value); }
+__device__ inline void put(unsigned *to, unsigned value) { WROTE(to); *to = value; }
+
+// As in src/launch.rs; every field is a u32.
 struct Window {
     unsigned planes, channels, height, width, out_height, out_width, kernel_height, kernel_width, down, right, top, left, act;
 };

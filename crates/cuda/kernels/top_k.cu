@@ -9,7 +9,7 @@ struct TopK {
     unsigned columns, k, sorted;
 };
 
-// As MOST in src/params.rs.
+// As MOST in src/launch.rs.
 #define MOST 1024
 
 __device__ inline unsigned long long order(float score, unsigned index) {
@@ -62,5 +62,5 @@ extern "C" __global__ void top_k_f32(const float *scores, unsigned *best, const 
             }
             __syncthreads();
         }
-    for (unsigned i = me; i < p.k; i += threads) best[(size_t)blockIdx.x * p.k + i] = ~(unsigned)kept[i];
+    for (unsigned i = me; i < p.k; i += threads) put(best + (size_t)blockIdx.x * p.k + i, ~(unsigned)kept[i]);
 }

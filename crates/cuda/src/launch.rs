@@ -11,6 +11,28 @@ pub struct Kernel {
     pub function: &'static str,
 }
 
+/// What a kernel's maps are made of; its sums are f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// 32 bit.
+    F32,
+    /// 16 bit, IEEE 754 binary16.
+    F16,
+}
+
+/// A kernel's names in `$file` for both number types.
+macro_rules! kernel {
+    ($file:literal, $function:literal, $number:expr) => {
+        Kernel {
+            file: $file,
+            function: match $number {
+                Number::F32 => concat!($function, "_f32"),
+                Number::F16 => concat!($function, "_f16"),
+            },
+        }
+    };
+}
+
 /// One launch. Grids are one-dimensional; parameters are u32, in the order of the kernel's struct.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch<const WORDS: usize> {
@@ -106,7 +128,7 @@ impl<const WORDS: usize> Launch<WORDS> {
 }
 
 impl Launch<13> {
-    fn window(function: &'static str, file: &'static str, plane: Plane, window: Window, act: Act) -> Window13 {
+    fn window(kernel: Kernel, plane: Plane, window: Window, act: Act) -> Window13 {
         let Plane { batch, channels, height, width } = plane;
         let Some((out_height, out_width)) = window.output(height, width) else {
             return Err(LaunchError::Window(height, width));
@@ -117,25 +139,25 @@ impl Launch<13> {
         let image = [planes, channels, height, width, out_height, out_width];
         let [a, b, c, d, e, f] = image;
         let words = words([a, b, c, d, e, f, kernel_height, kernel_width, down, right, top, left, act_word(act)])?;
-        Launch::each(Kernel { file, function }, words, planes * out_height * out_width)
+        Launch::each(kernel, words, planes * out_height * out_width)
     }
 
     /// Maximum over each window, [`max_pool2d`](detrace_kernels::max_pool2d) on N × C × H × W.
     ///
     /// # Errors
     /// If the window does not fit or there are too many elements; so for the others.
-    pub fn max_pool(plane: Plane, window: Window) -> Window13 {
-        Launch::window("max_pool_f32", "pool", plane, window, Act::None)
+    pub fn max_pool(number: Number, plane: Plane, window: Window) -> Window13 {
+        Launch::window(kernel!("pool", "max_pool", number), plane, window, Act::None)
     }
 
     /// Mean over what of each window is inside, [`avg_pool2d`](detrace_kernels::avg_pool2d) on N × C × H × W.
-    pub fn avg_pool(plane: Plane, window: Window) -> Window13 {
-        Launch::window("avg_pool_f32", "pool", plane, window, Act::None)
+    pub fn avg_pool(number: Number, plane: Plane, window: Window) -> Window13 {
+        Launch::window(kernel!("pool", "avg_pool", number), plane, window, Act::None)
     }
 
     /// [`depthwise_conv2d`](detrace_kernels::depthwise_conv2d) on N × C × H × W with weights C × kh × kw.
-    pub fn depthwise(plane: Plane, window: Window, act: Act) -> Window13 {
-        Launch::window("depthwise_f32", "depthwise", plane, Window { ceil: false, ..window }, act)
+    pub fn depthwise(number: Number, plane: Plane, window: Window, act: Act) -> Window13 {
+        Launch::window(kernel!("depthwise", "depthwise", number), plane, Window { ceil: false, ..window }, act)
     }
 }
 
@@ -144,16 +166,16 @@ type Window13 = Result<Launch<13>, LaunchError>;
 
 impl Launch<4> {
     /// A bias for each channel and an activation, N × C × pixels.
-    pub fn bias_act(batch: usize, channels: usize, pixels: usize, act: Act) -> Result<Launch<4>, LaunchError> {
+    pub fn bias_act(number: Number, [batch, channels, pixels]: [usize; 3], act: Act) -> Result<Launch<4>, LaunchError> {
         let elements = batch * channels * pixels;
         let words = words([elements, channels, pixels, act_word(act)])?;
-        Launch::each(Kernel { file: "bias_act", function: "bias_act_f32" }, words, elements)
+        Launch::each(kernel!("bias_act", "bias_act", number), words, elements)
     }
 }
 
 impl Launch<31> {
     /// [`sample_bilinear`](detrace_kernels::sample_bilinear) or [`sample_discrete`](detrace_kernels::sample_discrete).
-    pub fn sample(shape: &Deformable, sampling: Sampling) -> Result<Launch<31>, LaunchError> {
+    pub fn sample(number: Number, shape: &Deformable, sampling: Sampling) -> Result<Launch<31>, LaunchError> {
         let Deformable { batch, queries, heads, channels, ref levels, ref points } = *shape;
         if levels.len() != points.len() || levels.len() > MOST_LEVELS {
             return Err(LaunchError::Levels { levels: levels.len(), points: points.len() });
@@ -167,12 +189,12 @@ impl Launch<31> {
         for (level, (&(height, width), &points)) in numbers[7..].chunks_exact_mut(3).zip(levels.iter().zip(points)) {
             level.copy_from_slice(&[height, width, points]);
         }
-        let function = match sampling {
-            Sampling::Bilinear => "sample_bilinear_f32",
-            Sampling::Discrete => "sample_discrete_f32",
-            Sampling::Pixels => "sample_pixels_f32",
+        let kernel = match sampling {
+            Sampling::Bilinear => kernel!("deformable", "sample_bilinear", number),
+            Sampling::Discrete => kernel!("deformable", "sample_discrete", number),
+            Sampling::Pixels => kernel!("deformable", "sample_pixels", number),
         };
-        Launch::each(Kernel { file: "deformable", function }, words(numbers)?, elements)
+        Launch::each(kernel, words(numbers)?, elements)
     }
 }
 
@@ -196,7 +218,7 @@ mod tests {
     #[test]
     fn blocks_cover_every_element_and_no_block_is_idle() {
         for elements in [1, 255, 256, 257, 8400 * 80, 1 << 30] {
-            let launch = Launch::bias_act(1, 1, elements, Act::None).expect("fits");
+            let launch = Launch::bias_act(Number::F32, [1, 1, elements], Act::None).expect("fits");
             let threads = u64::from(launch.blocks) * u64::from(launch.threads);
             assert!(
                 threads >= elements as u64 && threads - (elements as u64) < u64::from(launch.threads),
@@ -209,15 +231,18 @@ mod tests {
     fn what_kernels_cannot_index_or_keep_is_refused() {
         let plane = Plane { batch: 64, channels: 1024, height: 256, width: 256 };
         let window = Window { kernel: [3; 2], stride: [2; 2], padding: [1; 4], ceil: false };
-        assert_eq!(Launch::max_pool(plane, window), Err(LaunchError::TooLarge(1 << 32)));
+        assert_eq!(Launch::max_pool(Number::F32, plane, window), Err(LaunchError::TooLarge(1 << 32)));
         let tiny = Plane { batch: 1, channels: 1, height: 1, width: 1 };
         let wide = Window { padding: [0; 4], ..window };
-        assert_eq!(Launch::depthwise(tiny, wide, Act::None), Err(LaunchError::Window(1, 1)));
+        assert_eq!(Launch::depthwise(Number::F16, tiny, wide, Act::None), Err(LaunchError::Window(1, 1)));
         assert_eq!(Launch::top_k(1, 300, 301), Err(LaunchError::TopK { k: 301, columns: 300 }));
         assert_eq!(Launch::top_k(1, 8400, 1025), Err(LaunchError::TopK { k: 1025, columns: 8400 }));
         let shape =
             Deformable { batch: 1, queries: 1, heads: 1, channels: 1, levels: vec![(1, 1); 9], points: vec![1; 9] };
-        assert_eq!(Launch::sample(&shape, Sampling::Bilinear), Err(LaunchError::Levels { levels: 9, points: 9 }));
+        assert_eq!(
+            Launch::sample(Number::F32, &shape, Sampling::Bilinear),
+            Err(LaunchError::Levels { levels: 9, points: 9 })
+        );
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::{CudaView, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg};
-use candle_core::cuda_backend::{CudaDType, CudaStorage, WrapErr};
-use candle_core::{Error, Layout, Result, bail};
+use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorage, WrapErr};
+use candle_core::{DType, Error, Layout, Result, bail};
 use detrace_kernels::{Act, Deformable, Plane, Window};
+use half::f16;
 
-use crate::{Launch, LaunchError, Sampling};
+use crate::{Launch, LaunchError, Number, Sampling};
 
 /// A tensor's storage and what of it the tensor is, which must be contiguous.
 pub type Source<'a> = (&'a CudaStorage, &'a Layout);
@@ -22,6 +23,7 @@ unsafe impl<const WORDS: usize> DeviceRepr for Words<WORDS> {}
 /// The elements of a source.
 enum View<'a> {
     F32(CudaView<'a, f32>),
+    F16(CudaView<'a, f16>),
     U32(CudaView<'a, u32>),
 }
 
@@ -29,15 +31,28 @@ impl View<'_> {
     fn push<'a>(&'a self, to: &mut LaunchArgs<'a>) {
         match self {
             View::F32(view) => to.arg(view),
+            View::F16(view) => to.arg(view),
             View::U32(view) => to.arg(view),
         };
     }
 }
 
-/// As many f32 numbers as `count`.
-fn numbers((storage, layout): Source<'_>, count: usize) -> Result<View<'_>> {
+/// As many numbers as `count`, of that type.
+fn numbers(number: Number, (storage, layout): Source<'_>, count: usize) -> Result<View<'_>> {
     let (start, end) = range(layout, count)?;
-    Ok(View::F32(storage.as_cuda_slice::<f32>()?.slice(start..end)))
+    Ok(match number {
+        Number::F32 => View::F32(storage.as_cuda_slice::<f32>()?.slice(start..end)),
+        Number::F16 => View::F16(storage.as_cuda_slice::<f16>()?.slice(start..end)),
+    })
+}
+
+/// What a source is made of.
+fn number((storage, _): Source<'_>) -> Result<Number> {
+    match storage.dtype() {
+        DType::F32 => Ok(Number::F32),
+        DType::F16 => Ok(Number::F16),
+        other => bail!("CUDA kernels take f32 and f16, not {other:?}"),
+    }
 }
 
 fn range(layout: &Layout, count: usize) -> Result<(usize, usize)> {
@@ -58,6 +73,19 @@ fn ptx(file: &str) -> Result<&'static str> {
         };
     }
     embedded!("bias_act" "deformable" "depthwise" "pool" "top_k")
+}
+
+/// Launches a kernel on `inputs`; its result is numbers of that type.
+fn numeric<const WORDS: usize>(
+    number: Number,
+    launch: std::result::Result<Launch<WORDS>, LaunchError>,
+    on: &CudaStorage,
+    inputs: &[View<'_>],
+) -> Result<CudaStorage> {
+    match number {
+        Number::F32 => run::<f32, WORDS>(launch, on, inputs),
+        Number::F16 => run::<f16, WORDS>(launch, on, inputs),
+    }
 }
 
 /// Launches a kernel on `inputs`; its result is as long as the launch says.
@@ -99,42 +127,62 @@ pub enum Pool {
 
 /// A pool on N × C × H × W.
 pub fn pool(x: Source<'_>, plane: Plane, window: Window, pool: Pool) -> Result<CudaStorage> {
+    let number = number(x)?;
     let launch = match pool {
-        Pool::Max => Launch::max_pool(plane, window),
-        Pool::Mean => Launch::avg_pool(plane, window),
+        Pool::Max => Launch::max_pool(number, plane, window),
+        Pool::Mean => Launch::avg_pool(number, plane, window),
     };
-    run::<f32, _>(launch, x.0, &[numbers(x, plane.numel())?])
+    numeric(number, launch, x.0, &[numbers(number, x, plane.numel())?])
 }
 
 /// A depthwise convolution on N × C × H × W with weights C × kh × kw and a bias for each channel.
 pub fn depthwise([x, weight, bias]: [Source<'_>; 3], plane: Plane, window: Window, act: Act) -> Result<CudaStorage> {
-    let taps = window.kernel[0] * window.kernel[1];
-    let inputs = [numbers(x, plane.numel())?, numbers(weight, plane.channels * taps)?, numbers(bias, plane.channels)?];
-    run::<f32, _>(Launch::depthwise(plane, window, act), x.0, &inputs)
+    let (number, taps) = (number(x)?, window.kernel[0] * window.kernel[1]);
+    let [x_view, weight, bias] = [(x, plane.numel()), (weight, plane.channels * taps), (bias, plane.channels)]
+        .map(|(x, n)| numbers(number, x, n));
+    numeric(number, Launch::depthwise(number, plane, window, act), x.0, &[x_view?, weight?, bias?])
 }
 
 /// A bias for each channel and an activation on N × C × H × W.
 pub fn bias_act(x: Source<'_>, bias: Source<'_>, plane: Plane, act: Act) -> Result<CudaStorage> {
-    let launch = Launch::bias_act(plane.batch, plane.channels, plane.height * plane.width, act);
-    run::<f32, _>(launch, x.0, &[numbers(x, plane.numel())?, numbers(bias, plane.channels)?])
+    let number = number(x)?;
+    let launch = Launch::bias_act(number, [plane.batch, plane.channels, plane.height * plane.width], act);
+    let inputs = [numbers(number, x, plane.numel())?, numbers(number, bias, plane.channels)?];
+    numeric(number, launch, x.0, &inputs)
 }
 
-/// Deformable sampling; `read` are locations (f32), or pixels (u32) for [`Sampling::Pixels`].
+/// Deformable sampling; `read` are locations (f32), or pixels (u32) for [`Sampling::Pixels`], weights are f32.
 pub fn sample(shape: &Deformable, sampling: Sampling, [value, read, weights]: [Source<'_>; 3]) -> Result<CudaStorage> {
+    let number = number(value)?;
     let points = shape.batch * shape.queries * shape.heads * shape.total_points();
     let read = match sampling {
-        Sampling::Bilinear | Sampling::Discrete => numbers(read, 2 * points)?,
+        Sampling::Bilinear | Sampling::Discrete => numbers(Number::F32, read, 2 * points)?,
         Sampling::Pixels => {
             let (start, end) = range(read.1, 2 * points)?;
             View::U32(read.0.as_cuda_slice::<u32>()?.slice(start..end))
         }
     };
     let values = shape.batch * shape.tokens() * shape.heads * shape.channels;
-    let inputs = [numbers(value, values)?, read, numbers(weights, points)?];
-    run::<f32, _>(Launch::sample(shape, sampling), value.0, &inputs)
+    let inputs = [numbers(number, value, values)?, read, numbers(Number::F32, weights, points)?];
+    numeric(number, Launch::sample(number, shape, sampling), value.0, &inputs)
 }
 
-/// Indices of the `k` best of each row of scores, rows × k.
+/// Indices of the `k` best of each row of scores (f32), rows × k.
 pub fn top_k(scores: Source<'_>, rows: usize, columns: usize, k: usize) -> Result<CudaStorage> {
-    run::<u32, _>(Launch::top_k(rows, columns, k), scores.0, &[numbers(scores, rows * columns)?])
+    run::<u32, _>(Launch::top_k(rows, columns, k), scores.0, &[numbers(Number::F32, scores, rows * columns)?])
+}
+
+/// The most bytes that tensors had on the GPU so far, by the driver's pool that they are taken from; none where it has no pools.
+pub fn peak_memory(device: &CudaDevice) -> Option<u64> {
+    use candle_core::cuda_backend::cudarc::driver::sys;
+    let (stream, mut pool, mut bytes) = (device.cuda_stream(), std::ptr::null_mut(), 0_u64);
+    // SAFETY: the device is one that the driver gave, and the pool is written before it is read.
+    let got = unsafe { sys::cuDeviceGetDefaultMemPool(&raw mut pool, stream.context().cu_device()) };
+    if got != sys::CUresult::CUDA_SUCCESS {
+        return None;
+    }
+    let high = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    // SAFETY: this attribute is 64 bit wide (CUDA driver API, CUmemPool_attribute).
+    let got = unsafe { sys::cuMemPoolGetAttribute(pool, high, (&raw mut bytes).cast()) };
+    (got == sys::CUresult::CUDA_SUCCESS && bytes > 0).then_some(bytes)
 }

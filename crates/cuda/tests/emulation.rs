@@ -1,18 +1,19 @@
 //! The kernels' sources, compiled for the CPU and run thread by thread with the grids that they are launched with, against
-//! the CPU kernels. Reads and writes out of bounds end the program, and what no thread writes is no number.
+//! the CPU kernels. Reads and writes out of bounds end the program, and so does an element that is not written exactly once.
 
 #![allow(clippy::print_stderr)] // what is skipped is said
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use detrace_cuda::{Launch, Sampling};
+use detrace_cuda::{Launch, Number, Sampling};
 use detrace_kernels::{
     Act, Deformable, Plane, Window, avg_pool2d, depthwise_conv2d, max_pool2d, sample_bilinear, sample_discrete,
     to_channels_last, top_k,
 };
+use half::f16;
 
 /// The emulator, if there is a C++ compiler.
 fn emulator() -> Option<&'static PathBuf> {
@@ -43,16 +44,40 @@ fn bytes(words: impl IntoIterator<Item = u32>) -> Vec<u8> {
     words.into_iter().flat_map(u32::to_ne_bytes).collect()
 }
 
-/// What the kernel makes of these arrays, as bit patterns; none without a compiler.
-fn run<const WORDS: usize>(launch: &Launch<WORDS>, arrays: &[Vec<u32>]) -> Option<Vec<u32>> {
-    let program = emulator()?;
+/// Numbers as a kernel reads them, and the bytes of each.
+struct Array(usize, Vec<u8>);
+
+fn words(values: &[u32]) -> Array {
+    Array(4, bytes(values.iter().copied()))
+}
+
+fn singles(values: &[f32]) -> Array {
+    words(&values.iter().map(|value| value.to_bits()).collect::<Vec<_>>())
+}
+
+fn of(number: Number, values: &[f32]) -> Array {
+    match number {
+        Number::F32 => singles(values),
+        Number::F16 => Array(2, values.iter().flat_map(|&value| f16::from_f32(value).to_ne_bytes()).collect()),
+    }
+}
+
+/// The numbers that are left of these.
+fn rounded(number: Number, values: Vec<f32>) -> Vec<f32> {
+    match number {
+        Number::F32 => values,
+        Number::F16 => values.into_iter().map(|value| f16::from_f32(value).to_f32()).collect(),
+    }
+}
+
+fn emulate<const WORDS: usize>(program: &Path, launch: &Launch<WORDS>, arrays: &[Array]) -> Output {
     let mut input = launch.kernel.function.as_bytes().to_vec();
     input.resize(32, 0);
     input.extend(bytes([launch.blocks, launch.threads, launch.elements as u32, WORDS as u32]));
     input.extend(bytes(launch.words));
-    for array in arrays {
-        input.extend(bytes([array.len() as u32]));
-        input.extend(bytes(array.iter().copied()));
+    for Array(size, values) in arrays {
+        input.extend(bytes([*size as u32, (values.len() / size) as u32]));
+        input.extend(values);
     }
     let mut child = Command::new(program)
         // The program ends without giving back what it read.
@@ -63,17 +88,25 @@ fn run<const WORDS: usize>(launch: &Launch<WORDS>, arrays: &[Vec<u32>]) -> Optio
         .spawn()
         .expect("starts");
     child.stdin.take().expect("a pipe").write_all(&input).expect("reads");
-    let output = child.wait_with_output().expect("ends");
+    child.wait_with_output().expect("ends")
+}
+
+/// What the kernel makes of these arrays; none without a compiler.
+fn run<const WORDS: usize>(launch: &Launch<WORDS>, arrays: &[Array]) -> Option<Vec<u8>> {
+    let output = emulate(emulator()?, launch, arrays);
     assert!(output.status.success(), "{:?}: {}", launch.kernel, String::from_utf8_lossy(&output.stderr));
-    Some(output.stdout.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]])).collect())
+    Some(output.stdout)
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|value| value.to_bits()).collect()
+fn whole(bytes: &[u8]) -> Vec<u32> {
+    bytes.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]])).collect()
 }
 
-fn floats(bits: Vec<u32>) -> Vec<f32> {
-    bits.into_iter().map(f32::from_bits).collect()
+fn floats(number: Number, bytes: &[u8]) -> Vec<f32> {
+    match number {
+        Number::F32 => whole(bytes).into_iter().map(f32::from_bits).collect(),
+        Number::F16 => bytes.chunks_exact(2).map(|half| f16::from_ne_bytes([half[0], half[1]]).to_f32()).collect(),
+    }
 }
 
 /// Numbers of both signs, different for each seed.
@@ -82,13 +115,17 @@ fn numbers(count: usize, seed: u32) -> Vec<f32> {
     (0..count as u32).map(|i| hash(i) / 8_388_608.0 - 1.0).collect()
 }
 
-fn near(got: &[f32], want: &[f32], what: &str) {
+/// Equal up to the rounding of the number type.
+fn near(number: Number, got: &[f32], want: &[f32], what: &str) {
     assert_eq!(got.len(), want.len(), "{what}");
+    let bound = if number == Number::F32 { 2e-6 } else { 5e-4 };
     for (at, (got, want)) in got.iter().zip(want).enumerate() {
-        let right = (got - want).abs() <= 2e-6 * want.abs().max(1.0) || got == want || got.is_nan() && want.is_nan();
-        assert!(right, "{what}: element {at} is {got}, not {want}");
+        let right = (got - want).abs() <= bound * want.abs().max(1.0) || got == want || got.is_nan() && want.is_nan();
+        assert!(right, "{what}: {number:?}: element {at} is {got}, not {want}");
     }
 }
+
+const NUMBERS: [Number; 2] = [Number::F32, Number::F16];
 
 /// N × H × W × C to N × C × H × W, by which the twins' results are brought into the kernels' order.
 fn channels_first(values: &[f32], [batch, height, width, channels]: [usize; 4]) -> Vec<f32> {
@@ -113,48 +150,59 @@ fn windows() -> Vec<(Plane, Window)> {
 #[test]
 fn pools_are_their_twins() {
     for (index, (plane, window)) in windows().into_iter().enumerate() {
-        let mut x = numbers(plane.numel(), index as u32);
-        // Below zero, so that a padding of zeros would win; and what is no number.
-        x.iter_mut().for_each(|x| *x -= 3.0);
-        x[0] = f32::NAN;
-        let last = to_channels_last(&x, plane);
-        let (height, width) = window.output(plane.height, plane.width).expect("fits");
-        let first = |y: Vec<f32>| channels_first(&y, [plane.batch, height, width, plane.channels]);
-        let Some(max) = run(&Launch::max_pool(plane, window).expect("a launch"), &[bits(&x)]) else { return };
-        near(&floats(max), &first(max_pool2d(&last, plane, window)), &format!("max {plane:?} {window:?}"));
-        let Some(mean) = run(&Launch::avg_pool(plane, window).expect("a launch"), &[bits(&x)]) else { return };
-        near(&floats(mean), &first(avg_pool2d(&last, plane, window)), &format!("mean {plane:?} {window:?}"));
+        for number in NUMBERS {
+            // Below zero, so that a padding of zeros would win; and what is no number.
+            let mut x = rounded(number, numbers(plane.numel(), index as u32).iter().map(|x| x - 3.0).collect());
+            x[0] = f32::NAN;
+            let last = to_channels_last(&x, plane);
+            let (height, width) = window.output(plane.height, plane.width).expect("fits");
+            let first = |y: Vec<f32>| channels_first(&y, [plane.batch, height, width, plane.channels]);
+            let what = format!("{plane:?} {window:?}");
+            let Some(max) = run(&Launch::max_pool(number, plane, window).expect("a launch"), &[of(number, &x)]) else {
+                return;
+            };
+            near(number, &floats(number, &max), &first(max_pool2d(&last, plane, window)), &what);
+            let launch = Launch::avg_pool(number, plane, window).expect("a launch");
+            let mean = run(&launch, &[of(number, &x)]).expect("the emulator");
+            near(number, &floats(number, &mean), &first(avg_pool2d(&last, plane, window)), &what);
+        }
     }
 }
 
 #[test]
 fn depthwise_convolutions_are_their_twin() {
     for (index, (plane, window)) in windows().into_iter().filter(|(_, window)| !window.ceil).enumerate() {
-        let (channels, taps) = (plane.channels, window.kernel[0] * window.kernel[1]);
-        let (x, weight) = (numbers(plane.numel(), 1), numbers(channels * taps, 2));
-        let bias = numbers(channels, 3);
-        let act = [Act::None, Act::Relu, Act::Silu, Act::Gelu][index % 4];
-        let launch = Launch::depthwise(plane, window, act).expect("a launch");
-        let Some(y) = run(&launch, &[bits(&x), bits(&weight), bits(&bias)]) else { return };
-        let turned: Vec<f32> = (0..taps * channels).map(|at| weight[at % channels * taps + at / channels]).collect();
-        let want = depthwise_conv2d(&to_channels_last(&x, plane), &turned, &bias, act, plane, window);
-        let (height, width) = window.output(plane.height, plane.width).expect("fits");
-        let want = channels_first(&want, [plane.batch, height, width, channels]);
-        near(&floats(y), &want, &format!("{act:?} {plane:?} {window:?}"));
+        for number in NUMBERS {
+            let (channels, taps) = (plane.channels, window.kernel[0] * window.kernel[1]);
+            let make = |count, seed| rounded(number, numbers(count, seed));
+            let (x, weight, bias) = (make(plane.numel(), 1), make(channels * taps, 2), make(channels, 3));
+            let act = [Act::None, Act::Relu, Act::Silu, Act::Gelu][index % 4];
+            let launch = Launch::depthwise(number, plane, window, act).expect("a launch");
+            let arrays = [&x, &weight, &bias].map(|values| of(number, values));
+            let Some(y) = run(&launch, &arrays) else { return };
+            let turned: Vec<f32> =
+                (0..taps * channels).map(|at| weight[at % channels * taps + at / channels]).collect();
+            let want = depthwise_conv2d(&to_channels_last(&x, plane), &turned, &bias, act, plane, window);
+            let (height, width) = window.output(plane.height, plane.width).expect("fits");
+            let want = channels_first(&want, [plane.batch, height, width, channels]);
+            near(number, &floats(number, &y), &want, &format!("{act:?} {plane:?} {window:?}"));
+        }
     }
 }
 
 #[test]
 fn biases_and_activations_are_their_definitions() {
     let (batch, channels, pixels) = (2, 5, 77);
-    let x: Vec<f32> = numbers(batch * channels * pixels, 4).iter().map(|x| 6.0 * x).collect();
-    let bias = numbers(channels, 5);
-    for act in [Act::None, Act::Relu, Act::Silu, Act::Gelu] {
-        let launch = Launch::bias_act(batch, channels, pixels, act).expect("a launch");
-        let Some(y) = run(&launch, &[bits(&x), bits(&bias)]) else { return };
-        let want: Vec<f32> =
-            x.iter().enumerate().map(|(at, x)| act.reference(x + bias[at / pixels % channels])).collect();
-        near(&floats(y), &want, &format!("{act:?}"));
+    for number in NUMBERS {
+        let x: Vec<f32> = numbers(batch * channels * pixels, 4).iter().map(|x| 6.0 * x).collect();
+        let (x, bias) = (rounded(number, x), rounded(number, numbers(channels, 5)));
+        for act in [Act::None, Act::Relu, Act::Silu, Act::Gelu] {
+            let launch = Launch::bias_act(number, [batch, channels, pixels], act).expect("a launch");
+            let Some(y) = run(&launch, &[of(number, &x), of(number, &bias)]) else { return };
+            let want: Vec<f32> =
+                x.iter().enumerate().map(|(at, x)| act.reference(x + bias[at / pixels % channels])).collect();
+            near(number, &floats(number, &y), &want, &format!("{act:?}"));
+        }
     }
 }
 
@@ -169,25 +217,28 @@ fn sampling_is_its_twin() {
         points: vec![4, 1, 3],
     };
     let points = shape.batch * shape.queries * shape.heads * shape.total_points();
-    let value = numbers(shape.batch * shape.tokens() * shape.heads * shape.channels, 6);
     // Inside, outside, on borders, and nowhere.
     let mut locations: Vec<f32> = numbers(2 * points, 7).iter().map(|at| 0.5 + 0.8 * at).collect();
     let odd = [0.0, 1.0, -4e9, 4e9, f32::NAN, f32::INFINITY, 0.5];
     locations.iter_mut().zip(odd).for_each(|(at, odd)| *at = odd);
     let weights = numbers(points, 8);
-    let sample = |sampling, read: Vec<u32>| {
-        let launch = Launch::sample(&shape, sampling).expect("a launch");
-        run(&launch, &[bits(&value), read, bits(&weights)]).map(floats)
-    };
-    let Some(y) = sample(Sampling::Bilinear, bits(&locations)) else { return };
-    near(&y, &sample_bilinear(&shape, &value, &locations, &weights), "bilinear");
-    let pixels = shape.nearest(&locations);
-    let want = sample_discrete(&shape, &value, &pixels, &weights);
-    near(&sample(Sampling::Discrete, bits(&locations)).expect("the emulator"), &want, "discrete");
-    let mut pixels = pixels;
-    pixels[3] = [1000, 1000];
-    let want = sample_discrete(&shape, &value, &pixels, &weights);
-    near(&sample(Sampling::Pixels, pixels.as_flattened().to_vec()).expect("the emulator"), &want, "pixels");
+    for number in NUMBERS {
+        let count = shape.batch * shape.tokens() * shape.heads * shape.channels;
+        let value = rounded(number, numbers(count, 6));
+        let sample = |sampling, read| {
+            let launch = Launch::sample(number, &shape, sampling).expect("a launch");
+            Some(floats(number, &run(&launch, &[of(number, &value), read, singles(&weights)])?))
+        };
+        let Some(y) = sample(Sampling::Bilinear, singles(&locations)) else { return };
+        near(number, &y, &sample_bilinear(&shape, &value, &locations, &weights), "bilinear");
+        let mut pixels = shape.nearest(&locations);
+        let want = sample_discrete(&shape, &value, &pixels, &weights);
+        near(number, &sample(Sampling::Discrete, singles(&locations)).expect("the emulator"), &want, "discrete");
+        pixels[3] = [1000, 1000];
+        let want = sample_discrete(&shape, &value, &pixels, &weights);
+        let read = words(pixels.as_flattened());
+        near(number, &sample(Sampling::Pixels, read).expect("the emulator"), &want, "pixels");
+    }
 }
 
 #[test]
@@ -198,8 +249,20 @@ fn the_best_are_their_twins() {
         (scores[1], scores[2], scores[columns - 1]) = (-0.0, 0.0, f32::NAN);
         (scores[0], scores[3]) = (f32::NEG_INFINITY, f32::INFINITY);
         let launch = Launch::top_k(rows, columns, k).expect("a launch");
-        let Some(best) = run(&launch, &[bits(&scores)]) else { return };
+        let Some(best) = run(&launch, &[singles(&scores)]) else { return };
         let want: Vec<u32> = scores.chunks(columns).flat_map(|row| top_k(row, k)).collect();
-        assert_eq!(best, want, "{rows} x {columns}, {k}");
+        assert_eq!(whole(&best), want, "{rows} x {columns}, {k}");
     }
+}
+
+/// A grid with a block too few leaves elements unwritten.
+#[test]
+fn elements_that_are_not_written_are_found() {
+    let Some(program) = emulator() else { return };
+    let arrays = [singles(&numbers(600, 10)), singles(&[0.5])];
+    let whole = Launch::bias_act(Number::F32, [1, 1, 600], Act::None).expect("a launch");
+    assert!(emulate(program, &whole, &arrays).status.success());
+    let output = emulate(program, &Launch { blocks: whole.blocks - 1, ..whole }, &arrays);
+    assert_eq!(output.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("element 512 of 600 was written 0 times"));
 }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use detrace_config::Config;
 use detrace_nn::Structure;
 use detrace_rtdetr::RtDetr;
@@ -68,10 +68,18 @@ impl Detector {
     /// # Errors
     /// If there is no image; and as [`detect`](Detector::detect).
     pub fn detect_batch(&self, images: &[RgbImage]) -> Result<Vec<Vec<Detection>>, DetectError> {
-        let input = self.preprocessor.tensor(images, &self.device)?;
+        let input = self.input(images)?;
         let output = self.network.forward(&input)?;
         let sizes: Vec<(u32, u32)> = images.iter().map(RgbImage::dimensions).collect();
         Ok(postprocess(&output, &sizes, self.threshold, &self.labels)?)
+    }
+
+    /// What the network gets of some images, on its device.
+    ///
+    /// # Errors
+    /// If there is no image, or one has no pixels.
+    pub fn input(&self, images: &[RgbImage]) -> Result<Tensor, DetectError> {
+        Ok(self.preprocessor.tensor(images, &self.device)?)
     }
 
     /// The names of the classes.

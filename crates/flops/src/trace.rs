@@ -18,6 +18,23 @@ pub enum Timing {
     Wall,
     /// Wall clock with the device synchronised after each operation.
     Synchronized,
+    /// Events of the device around each operation: its own time, and its waiting for the processor.
+    Events,
+    /// Wall clock around the call, which comes back before a device has computed: the time that launching takes.
+    Launch,
+}
+
+impl Timing {
+    /// The name as in a trace.
+    pub fn name(self) -> &'static str {
+        match self {
+            Timing::None => "none",
+            Timing::Wall => "wall",
+            Timing::Synchronized => "synchronized",
+            Timing::Events => "events",
+            Timing::Launch => "launch",
+        }
+    }
 }
 
 /// What the numbers of a trace mean nothing without.

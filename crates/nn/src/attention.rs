@@ -1,4 +1,4 @@
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_flops::{Kind, Param};
 use detrace_kernels::Attention;
@@ -7,7 +7,7 @@ use crate::engine::{is_ours, with_slice};
 use crate::linear::Product;
 use crate::{Facts, Linear, Probe, declare};
 
-/// Multi-head attention with a packed input projection, as `torch.nn.MultiheadAttention` stores it.
+/// Multi-head attention with a packed input projection, as `torch.nn.MultiheadAttention` stores it. Its softmax is f32.
 #[derive(Clone, Debug)]
 pub struct MultiheadAttention {
     q_proj: Product,
@@ -68,7 +68,8 @@ impl MultiheadAttention {
             if !is_ours(q) || keys == 0 {
                 let q = self.split(&(q * scale)?)?.contiguous()?;
                 let (k, v) = (self.split(k)?.contiguous()?, self.split(v)?.contiguous()?);
-                let weights = candle_nn::ops::softmax_last_dim(&q.matmul(&k.t()?)?)?;
+                let scores = q.matmul(&k.t()?)?.to_dtype(DType::F32)?;
+                let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
                 return weights.matmul(&v)?.transpose(1, 2)?.contiguous()?.flatten_from(2);
             }
             let shape = Attention { batch, heads, channels, queries, keys, scale: scale as f32 };

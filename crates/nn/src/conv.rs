@@ -1,9 +1,11 @@
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_flops::{Attrs, Kind, Param};
 use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Images, Last, Order, Plane, Window, depthwise_conv2d};
 
-use crate::engine::{Source, Weights, add_maps, channels_first, channels_last, is_ours, with_slice, with_slices};
+use crate::engine::{
+    Source, Weights, add_maps, channels_first, channels_last, is_ours, is_planar, with_slice, with_slices,
+};
 use crate::ops::doubled;
 use crate::{Activation, Facts, Maps, Probe, declare, planar};
 
@@ -50,6 +52,8 @@ impl Conv2dConfig {
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     config: Conv2dConfig,
+    /// What it computes in: its weight's.
+    dtype: DType,
     form: Form,
     activation: Option<(Activation, String)>,
     params: Vec<Param>,
@@ -112,12 +116,13 @@ impl Conv2d {
         let mut params = vec![Param::named("weight", weight.dims())];
         params.extend(bias.as_ref().map(|bias| Param::named("bias", bias.dims())));
         declare(&path, &params);
+        let dtype = weight.dtype();
         let form = match config.groups {
             1 => Form::Dense(Weights::new(weight, bias)),
             groups if groups == config.input && groups == config.output => Form::Depthwise(Weights::new(weight, bias)),
             _ => Form::Grouped(Weights::new(weight, bias)),
         };
-        Ok(Conv2d { config, form, activation: None, params, probe: Probe::new(path) })
+        Ok(Conv2d { config, dtype, form, activation: None, params, probe: Probe::new(path) })
     }
 
     /// The same convolution with an activation as its last step; `path` is the activation's module.
@@ -171,14 +176,16 @@ impl Conv2d {
         let behind = residual.and_then(|residual| residual.act).map(|(activation, _)| activation);
         match &self.form {
             // One activation is a last step, before the addition or after it.
-            Form::Dense(weights) if x.are_ours() && (inner.is_none() || behind.is_none()) => {
+            Form::Dense(weights)
+                if self.dtype == DType::F32 && x.are_ours() && (inner.is_none() || behind.is_none()) =>
+            {
                 let order = if inner.is_some() { Order::ActFirst } else { Order::AddFirst };
                 let act = inner.or(behind).map_or(Act::None, Activation::act);
                 return self.dense(weights, x, coarse, residual, (act, order));
             }
             _ => {}
         }
-        let x = &x.whole()?;
+        let x = &x.whole()?.to_dtype(self.dtype)?;
         let y = match coarse {
             None => self.alone(x, inner)?,
             Some(Coarse { sums, .. }) => {
@@ -195,7 +202,7 @@ impl Conv2d {
     fn alone(&self, x: &Tensor, act: Option<Activation>) -> Result<Tensor> {
         match &self.form {
             Form::Depthwise(weights) if is_ours(x) => self.depthwise(weights, x, act),
-            _ if x.device().is_cuda() => self.cuda(x, act),
+            _ if is_planar(x) => self.planar(x, act),
             _ => {
                 let y = self.candle(x)?;
                 act.map_or(Ok(y.clone()), |act| act.apply(&y))
@@ -278,8 +285,8 @@ impl Conv2d {
         Ok(())
     }
 
-    /// On CUDA: candle's convolution, but for depthwise ones; then bias and activation in one kernel.
-    fn cuda(&self, x: &Tensor, act: Option<Activation>) -> Result<Tensor> {
+    /// candle's convolution, but for depthwise ones; then bias and activation in one kernel.
+    fn planar(&self, x: &Tensor, act: Option<Activation>) -> Result<Tensor> {
         let Conv2dConfig { output, kernel, stride, padding, .. } = self.config;
         let Source { weight, bias } = self.source()?;
         let act = act.map_or(Act::None, Activation::act);

@@ -1,4 +1,4 @@
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_flops::Structure;
 
@@ -47,7 +47,7 @@ enum Form {
     Folded(Conv2d),
 }
 
-/// A convolution with its norm folded in: weight [out, in / groups, k, k] and bias \[out\].
+/// A convolution with its norm folded in, in f32: weight [out, in / groups, k, k] and bias \[out\].
 #[derive(Clone, Debug)]
 pub struct Folded {
     /// Weight times the norm's scale.
@@ -59,11 +59,16 @@ pub struct Folded {
 impl Folded {
     /// Folds the norm of the block at `vb` into its convolution.
     pub fn new(config: &ConvNormConfig, vb: &VarBuilder) -> Result<Folded> {
-        let conv = config.conv;
+        let (conv, vb) = (config.conv, &vb.to_dtype(DType::F32));
         let weight =
             config.conv_name.split('.').fold(vb.clone(), |vb, name| vb.pp(name)).get(conv.weight(), "weight")?;
         let (scale, shift) = scale_and_shift(conv.output, &vb.pp(config.norm_name))?;
         Ok(Folded { weight: weight.broadcast_mul(&scale.reshape((conv.output, 1, 1, 1))?)?, bias: shift })
+    }
+
+    /// The convolution, which is the module `path` and computes in that type.
+    pub fn conv(&self, config: Conv2dConfig, dtype: DType, path: String) -> Result<Conv2d> {
+        Conv2d::from_tensors(config, self.weight.to_dtype(dtype)?, Some(self.bias.to_dtype(dtype)?), path)
     }
 }
 
@@ -79,8 +84,7 @@ impl ConvNorm {
                 act: config.activation.map(|activation| (activation, Probe::module(act_path))),
             },
             Structure::Deploy | Structure::Fast => {
-                let Folded { weight, bias } = Folded::new(&config, &vb)?;
-                let conv = Conv2d::from_tensors(config.conv, weight, Some(bias), conv_vb.prefix())?;
+                let conv = Folded::new(&config, &vb)?.conv(config.conv, vb.dtype(), conv_vb.prefix())?;
                 Form::Folded(match config.activation {
                     Some(activation) => conv.fuse(activation, act_path),
                     None => conv,

@@ -1,9 +1,9 @@
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_flops::Kind;
 use detrace_kernels::{Deformable, sample_bilinear, sample_discrete};
 
-use crate::engine::{is_ours, slice, with_slice};
+use crate::engine::{is_ours, slice, stored_like, widened, with_slice};
 use crate::{Facts, Linear, Probe};
 
 /// How a sampling point reads its level.
@@ -39,7 +39,8 @@ pub struct Attended {
     pub locations: Tensor,
 }
 
-/// Multi-scale deformable attention around reference boxes (Deformable DETR, Zhu et al. 2021, equation 3; RT-DETRv2).
+/// Multi-scale deformable attention around reference boxes (Deformable DETR, Zhu et al. 2021, equation 3; RT-DETRv2). Boxes,
+/// locations and attention weights are f32, whatever the layers compute in.
 #[derive(Clone, Debug)]
 pub struct DeformableAttention {
     config: DeformableConfig,
@@ -64,7 +65,7 @@ impl DeformableAttention {
             attention_weights: Linear::new(embed_dim, heads * total, vb.pp("attention_weights"))?,
             value_proj: Linear::new(embed_dim, embed_dim, vb.pp("value_proj"))?,
             output_proj: Linear::new(embed_dim, embed_dim, vb.pp("output_proj"))?,
-            point_scale: Tensor::from_vec(scales, (total, 1), vb.device())?.to_dtype(vb.dtype())?,
+            point_scale: Tensor::from_vec(scales, (total, 1), vb.device())?,
             probe: Probe::new(vb.prefix()),
             config,
         })
@@ -87,8 +88,9 @@ impl DeformableAttention {
             let heads = self.config.heads;
             let points: usize = self.config.points.iter().sum();
             let value = self.value_proj.forward(memory)?;
-            let offsets = self.sampling_offsets.forward(query)?.reshape((batch, queries, heads, points, 2))?;
-            let weights = self.attention_weights.forward(query)?.reshape((batch, queries, heads, points))?;
+            let wide = |layer: &Linear| layer.forward(query)?.to_dtype(DType::F32);
+            let offsets = wide(&self.sampling_offsets)?.reshape((batch, queries, heads, points, 2))?;
+            let weights = wide(&self.attention_weights)?.reshape((batch, queries, heads, points))?;
             let weights = probe.softmax("softmax", &weights)?;
             let shape = Deformable {
                 batch,
@@ -177,6 +179,18 @@ impl DeformableAttention {
     }
 }
 
+/// The pixels (x, y; u32) of `levels` with so many `points` each that discrete sampling reads at `locations` [N, Q, heads,
+/// points, 2].
+pub fn nearest_pixels(locations: &Tensor, levels: &[(usize, usize)], points: &[usize]) -> Result<Tensor> {
+    let (batch, queries, heads, total, _) = locations.dims5()?;
+    let shape = Deformable { batch, queries, heads, channels: 1, levels: levels.to_vec(), points: points.to_vec() };
+    if shape.total_points() != total || levels.len() != points.len() {
+        bail!("{total} points are not {points:?} on levels {levels:?}");
+    }
+    let pixels = shape.nearest(&locations.flatten_all()?.to_vec1::<f32>()?);
+    Tensor::from_vec(pixels.into_iter().flatten().collect::<Vec<u32>>(), locations.shape(), &Device::Cpu)
+}
+
 struct Sample {
     shape: Deformable,
     discrete: bool,
@@ -197,23 +211,22 @@ impl CustomOp3 for Sample {
         weights: &CpuStorage,
         weights_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let value = slice(value, value_layout)?;
-        let weights = slice(weights, weights_layout)?;
+        let (wide, weights) = (widened(value, value_layout)?, slice(weights, weights_layout)?);
         let output = if self.forced {
             let Some((start, end)) = read_layout.contiguous_offsets() else {
                 bail!("forced pixels are not contiguous");
             };
             let pixels = &read.as_slice::<u32>()?[start..end];
             let pixels: Vec<[u32; 2]> = pixels.chunks_exact(2).map(|pixel| [pixel[0], pixel[1]]).collect();
-            sample_discrete(&self.shape, value, &pixels, weights)
+            sample_discrete(&self.shape, &wide, &pixels, weights)
         } else if self.discrete {
             let pixels = self.shape.nearest(slice(read, read_layout)?);
-            sample_discrete(&self.shape, value, &pixels, weights)
+            sample_discrete(&self.shape, &wide, &pixels, weights)
         } else {
-            sample_bilinear(&self.shape, value, slice(read, read_layout)?, weights)
+            sample_bilinear(&self.shape, &wide, slice(read, read_layout)?, weights)
         };
         let Deformable { batch, queries, heads, channels, .. } = self.shape;
-        Ok((CpuStorage::F32(output), (batch, queries, heads * channels).into()))
+        Ok((stored_like(value, output), (batch, queries, heads * channels).into()))
     }
 
     #[cfg(feature = "cuda")]

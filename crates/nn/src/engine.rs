@@ -5,16 +5,24 @@
 //! and nothing is shuffled between one kernel and the next. `DETRACE_KERNELS=candle` in the environment runs candle's own
 //! convolutions, products and norms instead, for comparing.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, DType, Layout, Result, Tensor, bail};
 use detrace_kernels::{Plane, release, to_channels_last};
+use half::f16;
 
 /// Whether our kernels run on this tensor.
 pub(crate) fn is_ours(x: &Tensor) -> bool {
     static CANDLE: OnceLock<bool> = OnceLock::new();
     let candle = *CANDLE.get_or_init(|| std::env::var_os("DETRACE_KERNELS").is_some_and(|word| word == "candle"));
     !candle && x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// Whether maps like this lie as contiguous [N, C, H, W]: on CUDA, and in f16 everywhere, as candle's convolutions take them.
+pub(crate) fn is_planar(x: &Tensor) -> bool {
+    x.device().is_cuda() || x.dtype() == DType::F16
 }
 
 /// [N, C, H, W] as contiguous [N, H, W, C]; nothing is copied where it already lies so.
@@ -54,6 +62,24 @@ pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a 
         bail!("a kernel was given a tensor that is not contiguous");
     };
     Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+/// The elements of a contiguous f32 or f16 tensor as f32.
+pub(crate) fn widened<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F16(halves), Some((start, end))) => {
+            Ok(halves[start..end].iter().map(|half| half.to_f32()).collect())
+        }
+        _ => slice(storage, layout).map(Cow::Borrowed),
+    }
+}
+
+/// Numbers as storage of the type of `like`, f32 or f16.
+pub(crate) fn stored_like(like: &CpuStorage, numbers: Vec<f32>) -> CpuStorage {
+    match like.dtype() {
+        DType::F16 => CpuStorage::F16(numbers.into_iter().map(f16::from_f32).collect()),
+        _ => CpuStorage::F32(numbers),
+    }
 }
 
 /// Calls `body` with the elements of a contiguous f32 tensor on the CPU.

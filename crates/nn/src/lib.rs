@@ -14,13 +14,14 @@
 //! let head = Linear::new(4, 2, vb.pp("head"))?;
 //! let recorder = Recorder::new();
 //! recorder.record(|| head.forward(&Tensor::zeros((1, 4), DType::F32, &Device::Cpu)?))?;
-//! let ops = recorder.take().ops;
+//! let ops = recorder.take()?.ops;
 //! assert_eq!((ops[0].path.as_str(), ops[0].output.as_slice()), ("head", &[1, 2][..]));
 //! # Ok(()) }
 //! ```
 
 mod activation;
 mod attention;
+mod clock;
 mod conv;
 mod conv_norm;
 mod deformable;
@@ -41,9 +42,12 @@ mod upsampled;
 
 pub use activation::Activation;
 pub use attention::MultiheadAttention;
+pub use clock::{Clock, Moment, Stopwatch};
 pub use conv::{Conv2d, Conv2dConfig, Residual};
 pub use conv_norm::{ConvNorm, ConvNormConfig, Folded};
-pub use deformable::{Attended, DeformableAttention, DeformableConfig, Sampler};
+pub use deformable::{Attended, DeformableAttention, DeformableConfig, Sampler, nearest_pixels};
+#[cfg(feature = "cuda")]
+pub use detrace_cuda::peak_memory;
 pub use detrace_flops::Structure;
 pub use facts::Facts;
 pub use linear::Linear;

@@ -1,4 +1,4 @@
-use candle_core::{Module, Result, Tensor, bail};
+use candle_core::{DType, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_flops::{Kind, Param, Structure};
 use detrace_kernels::{Act, Algorithm, Conv, ConvShape, Last};
@@ -67,17 +67,20 @@ struct Behind {
 pub(crate) struct Product {
     weights: Weights<Conv>,
     shape: ConvShape,
+    /// What it computes in: its weight's.
+    dtype: DType,
 }
 
 impl Product {
     /// From `weight` [out, in] and `bias` \[out\].
     pub(crate) fn new(weight: Tensor, bias: Tensor) -> Result<Product> {
-        let (output, input) = weight.dims2()?;
-        Ok(Product { weights: Weights::new(weight, Some(bias)), shape: ConvShape::linear(input, output) })
+        let ((output, input), dtype) = (weight.dims2()?, weight.dtype());
+        Ok(Product { weights: Weights::new(weight, Some(bias)), shape: ConvShape::linear(input, output), dtype })
     }
 
     /// `x`: […, in]; result: […, out], after the activation.
     pub(crate) fn run(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
+        let x = &x.to_dtype(self.dtype)?;
         if !is_ours(x) {
             let source = self.weights.source()?;
             let y = candle_nn::Linear::new(source.weight, source.bias).forward(x)?;

@@ -1,4 +1,4 @@
-use candle_core::{D, Module, Result, Tensor, bail};
+use candle_core::{D, DType, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_flops::{Attrs, Kind, Param};
 use detrace_kernels::layer_norm;
@@ -9,18 +9,21 @@ use crate::{Facts, Probe, declare};
 /// ε of every norm in RT-DETR.
 pub(crate) const EPS: f64 = 1e-5;
 
-/// Batch norm at inference: a scale and a shift per channel, from learned ones and running statistics.
+/// Batch norm at inference: a scale and a shift per channel, from learned ones and running statistics. It computes in f32
+/// and gives the number type of its builder.
 #[derive(Clone, Debug)]
 pub struct BatchNorm2d {
     scale: Tensor,
     shift: Tensor,
     params: Vec<Param>,
     frozen: bool,
+    dtype: DType,
     probe: Probe,
 }
 
-/// The scale and shift per channel, each \[C\], that a batch norm amounts to at inference.
+/// The scale and shift per channel, each \[C\], in f32, that a batch norm amounts to at inference.
 pub(crate) fn scale_and_shift(channels: usize, vb: &VarBuilder) -> Result<(Tensor, Tensor)> {
+    let vb = vb.to_dtype(DType::F32);
     let get = |name| vb.get(channels, name);
     let (weight, bias, mean, var) = (get("weight")?, get("bias")?, get("running_mean")?, get("running_var")?);
     let scale = (weight / (var + EPS)?.sqrt()?)?;
@@ -42,6 +45,7 @@ impl BatchNorm2d {
             shift: shift.reshape(shape)?,
             params,
             frozen,
+            dtype: vb.dtype(),
             probe: Probe::new(vb.prefix()),
         })
     }
@@ -58,33 +62,38 @@ impl BatchNorm2d {
 
 impl BatchNorm2d {
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let x = &x.to_dtype(DType::F32)?;
         if x.is_contiguous() {
-            return x.broadcast_mul(&self.scale)?.broadcast_add(&self.shift);
+            return x.broadcast_mul(&self.scale)?.broadcast_add(&self.shift)?.to_dtype(self.dtype);
         }
         let row = |tensor: &Tensor| tensor.flatten_all();
         channels_first(&channels_last(x)?.broadcast_mul(&row(&self.scale)?)?.broadcast_add(&row(&self.shift)?)?)
     }
 }
 
-/// Layer norm over the last dimension.
+/// Layer norm over the last dimension. It computes in f32, the sum with a residual as well, and gives the number type of its
+/// builder.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     inner: candle_nn::LayerNorm,
     epsilon: f32,
     params: Vec<Param>,
+    dtype: DType,
     probe: Probe,
 }
 
 impl LayerNorm {
     /// From `weight` and `bias`, each \[channels\].
     pub fn new(channels: usize, vb: VarBuilder) -> Result<LayerNorm> {
-        let (weight, bias) = (vb.get(channels, "weight")?, vb.get(channels, "bias")?);
+        let wide = vb.to_dtype(DType::F32);
+        let (weight, bias) = (wide.get(channels, "weight")?, wide.get(channels, "bias")?);
         let params = ["weight", "bias"].map(|name| Param::named(name, &[channels])).to_vec();
         declare(&vb.prefix(), &params);
         Ok(LayerNorm {
             inner: candle_nn::LayerNorm::new(weight, bias, EPS),
             epsilon: EPS as f32,
             params,
+            dtype: vb.dtype(),
             probe: Probe::new(vb.prefix()),
         })
     }
@@ -109,10 +118,12 @@ impl LayerNorm {
         };
         let same = residual.is_none_or(|residual| residual.shape() == x.shape() && is_ours(residual));
         if !is_ours(x) || !same || x.dim(D::Minus1)? != weight.elem_count() {
-            return match residual {
-                Some(residual) => self.inner.forward(&(x + residual)?),
-                None => self.inner.forward(x),
+            let wide = |x: &Tensor| x.to_dtype(DType::F32);
+            let y = match residual {
+                Some(residual) => self.inner.forward(&(wide(x)? + wide(residual)?)?),
+                None => self.inner.forward(&wide(x)?),
             };
+            return y?.to_dtype(self.dtype);
         }
         let norm = |x: &[f32], residual: Option<&[f32]>| {
             with_slice(weight, |weight| {

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail}
 use detrace_flops::Kind;
 use detrace_kernels::{Arithmetic, Operand, Plane, concat_columns, elementwise, gather_rows, softmax, upsample2x};
 
-use crate::engine::{add_maps, channels_first, channels_last, is_ours, slice, with_slice, with_slices};
+use crate::engine::{add_maps, channels_first, channels_last, is_ours, is_planar, slice, with_slice, with_slices};
 use crate::{Facts, Probe};
 
 impl Probe {
@@ -94,7 +94,7 @@ impl Probe {
         let (batch, _, channels) = tokens.dims3()?;
         let run = || {
             let map = channels_first(&tokens.contiguous()?.reshape((batch, height, width, channels))?)?;
-            if map.device().is_cuda() { map.contiguous() } else { Ok(map) }
+            if is_planar(&map) { map.contiguous() } else { Ok(map) }
         };
         self.role(role, Kind::Copy, run, |_| {
             let shape = vec![batch, channels, height * width];
@@ -146,7 +146,7 @@ pub(crate) fn doubled(x: &Tensor) -> Result<Tensor> {
 
 /// Tensors behind each other along `dim`.
 pub(crate) fn joined(parts: &[&Tensor], dim: usize) -> Result<Tensor> {
-    match parts.iter().all(|part| part.rank() == 4 && part.device().is_cpu()) && dim == 1 {
+    match parts.iter().all(|part| part.rank() == 4 && !is_planar(part)) && dim == 1 {
         true => channels_first(&concat_maps(parts)?),
         false => Tensor::cat(parts, dim),
     }

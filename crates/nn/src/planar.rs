@@ -1,12 +1,12 @@
 //! Operations on contiguous N × C × H × W maps, which is how maps lie on CUDA: candle's convolutions there take and give
-//! that. On the CPU, where they are run in tests only, they go through the channels-last kernels.
+//! that. On the CPU, where f16 takes this way, they go through the channels-last kernels, which compute in f32.
 
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use detrace_kernels::{Act, Plane, Window, avg_pool2d, depthwise_conv2d, max_pool2d, to_channels_last};
 
-use crate::engine::slice;
+use crate::engine::{stored_like, widened};
 
 /// Which pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +66,8 @@ impl CustomOp1 for PoolOp {
             Pool::Max => max_pool2d,
             Pool::Mean => avg_pool2d,
         };
-        let y = pool(&to_channels_last(slice(x, layout)?, plane), plane, self.window);
-        Ok((CpuStorage::F32(to_planes(&y, &shape)?), shape))
+        let y = pool(&to_channels_last(&widened(x, layout)?, plane), plane, self.window);
+        Ok((stored_like(x, to_planes(&y, &shape)?), shape))
     }
 
     #[cfg(feature = "cuda")]
@@ -100,13 +100,13 @@ impl CustomOp3 for DepthwiseOp {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (plane, weight) = (plane(layout)?, slice(weight, weight_layout)?);
+        let (plane, weight) = (plane(layout)?, widened(weight, weight_layout)?);
         let shape = shape(plane, self.window)?;
         let (channels, taps) = (plane.channels, self.window.kernel[0] * self.window.kernel[1]);
         let weight: Vec<f32> = (0..taps * channels).map(|at| weight[at % channels * taps + at / channels]).collect();
-        let x = to_channels_last(slice(x, layout)?, plane);
-        let y = depthwise_conv2d(&x, &weight, slice(bias, bias_layout)?, self.act, plane, self.window);
-        Ok((CpuStorage::F32(to_planes(&y, &shape)?), shape))
+        let last = to_channels_last(&widened(x, layout)?, plane);
+        let y = depthwise_conv2d(&last, &weight, &widened(bias, bias_layout)?, self.act, plane, self.window);
+        Ok((stored_like(x, to_planes(&y, &shape)?), shape))
     }
 
     #[cfg(feature = "cuda")]
@@ -140,14 +140,14 @@ impl CustomOp2 for BiasActOp {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let Plane { channels, height, width, .. } = plane(layout)?;
-        let bias = slice(bias, bias_layout)?;
+        let bias = widened(bias, bias_layout)?;
         if bias.len() != channels {
             bail!("{} biases for {channels} channels", bias.len());
         }
         let pixels = (height * width).max(1);
-        let y = slice(x, layout)?.iter().enumerate();
-        let y = y.map(|(at, x)| self.0.reference(x + bias[at / pixels % channels])).collect();
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
+        let sums = widened(x, layout)?;
+        let y = sums.iter().enumerate().map(|(at, x)| self.0.reference(x + bias[at / pixels % channels])).collect();
+        Ok((stored_like(x, y), layout.shape().clone()))
     }
 
     #[cfg(feature = "cuda")]
@@ -165,6 +165,8 @@ impl CustomOp2 for BiasActOp {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use candle_core::{DType, Device};
 
     use super::*;
@@ -175,10 +177,12 @@ mod tests {
         match Device::new_cuda(0) {
             Ok(gpu) => vec![Device::Cpu, gpu],
             Err(error) => {
-                #[allow(clippy::print_stderr)] // what is skipped is said
-                {
-                    eprintln!("SKIPPED on a GPU: {error}");
-                }
+                // Not by a macro, whose text the test harness would keep to itself.
+                let mut stderr = std::io::stderr();
+                let test = std::thread::current();
+                let name = test.name().unwrap_or("a test");
+                let _ =
+                    writeln!(stderr, "SKIPPED on a GPU: {name}: {}", error.to_string().lines().next().unwrap_or(""));
                 vec![Device::Cpu]
             }
         }

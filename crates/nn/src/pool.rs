@@ -2,7 +2,7 @@ use candle_core::{Result, Tensor, bail};
 use detrace_flops::{Attrs, Kind};
 use detrace_kernels::{Plane, Window, avg_pool2d, max_pool2d};
 
-use crate::engine::{channels_first, channels_last, with_slice};
+use crate::engine::{channels_first, channels_last, is_planar, with_slice};
 use crate::planar::{self, Pool};
 use crate::{Facts, Probe};
 
@@ -90,7 +90,7 @@ impl PoolConfig {
         let Some((out_height, out_width)) = self.window().output(height, width) else {
             bail!("a {0}x{0} window does not fit an image of {height}x{width}", self.kernel);
         };
-        if x.device().is_cuda() {
+        if is_planar(x) {
             return planar::pool(x, self.window(), pool);
         }
         let pool = match pool {

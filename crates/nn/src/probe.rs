@@ -1,12 +1,12 @@
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Result;
 use detrace_flops::{Kind, Op};
 use tracing::Level;
 
-use crate::recorder::{block_span, op_span, with_recorder};
+use crate::recorder::{RecorderLayer, block_span, op_span, with_recorder};
 use crate::{Facts, declare};
 
 /// A module's or block's name, and the way its operations are observed.
@@ -16,9 +16,11 @@ pub struct Probe {
 }
 
 thread_local! {
-    /// Time that operations and inner blocks took inside the block that runs now.
-    static EXPLAINED_NS: Cell<u64> = const { Cell::new(0) };
+    /// The call of a block that runs now; 0 outside of all.
+    static CALL: Cell<u64> = const { Cell::new(0) };
 }
+/// Calls of blocks so far.
+static CALLS: AtomicU64 = AtomicU64::new(0);
 
 impl Probe {
     /// A probe for the module or block with that dotted name, as `vb.prefix()` gives it.
@@ -68,22 +70,24 @@ impl Probe {
         }
         let span = op_span(&self.path, role, kind.name());
         let entered = span.enter();
-        let start = Instant::now();
+        let start = with_recorder(RecorderLayer::start).transpose()?;
         let output = run()?;
-        let explained = with_recorder(|recorder| -> Result<u64> {
-            recorder.synchronize()?;
-            let time_ns = elapsed_ns(start);
-            let Facts { inputs, output, params, attrs, fused } = facts(&output);
-            let path = if role.is_empty() { self.path.to_string() } else { format!("{}#{role}", self.path) };
-            let op = Op { params, attrs, time_ns, ..Op::new(path, kind, role, inputs, output) };
-            recorder.push(op, fused);
-            Ok(time_ns)
-        })
-        .transpose()?;
-        drop(entered);
-        if let Some(time_ns) = explained {
-            EXPLAINED_NS.set(EXPLAINED_NS.get() + time_ns);
+        if let Some(start) = start {
+            with_recorder(|recorder| -> Result<()> {
+                let time = recorder.stop(start)?;
+                let Facts { inputs, output, params, attrs, fused } = facts(&output);
+                let path = if role.is_empty() { self.path.to_string() } else { format!("{}#{role}", self.path) };
+                recorder.push(
+                    Op { params, attrs, ..Op::new(path, kind, role, inputs, output) },
+                    fused,
+                    time,
+                    CALL.get(),
+                );
+                Ok(())
+            })
+            .transpose()?;
         }
+        drop(entered);
         Ok(output)
     }
 
@@ -95,17 +99,19 @@ impl Probe {
         }
         let span = block_span(&self.path);
         let entered = span.enter();
-        let outside = EXPLAINED_NS.replace(0);
-        let start = Instant::now();
+        let start = with_recorder(RecorderLayer::start).transpose()?;
+        let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+        let outside = CALL.replace(call);
         let output = run();
-        let time_ns = elapsed_ns(start);
-        let explained = EXPLAINED_NS.replace(outside + time_ns);
+        CALL.set(outside);
         drop(entered);
-        with_recorder(|recorder| recorder.push_block(&self.path, time_ns, time_ns.saturating_sub(explained)));
+        if let Some(start) = start {
+            with_recorder(|recorder| -> Result<()> {
+                recorder.push_block(&self.path, recorder.stop(start)?, call, outside);
+                Ok(())
+            })
+            .transpose()?;
+        }
         output
     }
-}
-
-fn elapsed_ns(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 use candle_core::{Result, Tensor};
 use detrace_flops::{Meta, SCHEMA, Timing, Trace};
 
-use crate::{Owned, Recorder};
+use crate::{Clock, Owned, Recorder};
 
 /// A model that can be run for its facts.
 pub trait Traced {
@@ -15,12 +15,21 @@ pub trait Traced {
     }
 }
 
-/// Runs a model with a recorder listening. `meta` says what ran; timing, threads, device and input are filled in.
+/// Runs a model with a recorder listening. `meta` says what ran and how times are taken (synchronised, or on the CPU by wall
+/// clock, if it says [`Timing::None`]); threads, device and input are filled in.
+///
+/// # Errors
+/// If the model fails, or the device cannot be timed so.
 pub fn trace(model: &impl Traced, input: &Tensor, meta: Meta) -> Result<Trace> {
     let on_gpu = !input.device().is_cpu();
-    let recorder = if on_gpu { Recorder::synchronized(input.device().clone()) } else { Recorder::new() };
+    let timing = match (on_gpu, meta.timing) {
+        (false, Timing::Launch | Timing::Synchronized | Timing::None) => Timing::Wall,
+        (true, Timing::None) => Timing::Synchronized,
+        (_, timing) => timing,
+    };
+    let recorder = Recorder::with_clock(Clock::new(timing, input.device())?);
     recorder.record(|| model.run(input))?;
-    let (recorded, owned) = (recorder.take(), model.owned());
+    let (recorded, owned) = (recorder.take()?, model.owned());
     let trace = Trace {
         schema: SCHEMA,
         meta: Meta {
@@ -28,7 +37,7 @@ pub fn trace(model: &impl Traced, input: &Tensor, meta: Meta) -> Result<Trace> {
             device: if on_gpu { "cuda" } else { "cpu" }.to_owned(),
             dtype: format!("{:?}", input.dtype()).to_lowercase(),
             threads: candle_core::utils::get_num_threads(),
-            timing: if on_gpu { Timing::Synchronized } else { Timing::Wall },
+            timing,
             source: "traced".to_owned(),
             ..meta
         },

@@ -37,7 +37,9 @@ impl UpsampledConv {
         };
         let part = |name: &str, weight: Tensor, bias: Option<Tensor>| {
             let path = vb.pp(config.conv_name).pp(name).prefix();
-            Conv2d::from_tensors(Conv2dConfig::same(weight.dim(1)?, output, 1, 1), weight, bias, path)
+            let (config, dtype) = (Conv2dConfig::same(weight.dim(1)?, output, 1, 1), vb.dtype());
+            let bias = bias.map(|bias| bias.to_dtype(dtype)).transpose()?;
+            Conv2d::from_tensors(config, weight.to_dtype(dtype)?, bias, path)
         };
         let coarse = part("coarse", coarse, Some(bias))?;
         let fine = part("fine", fine, None)?;
@@ -143,9 +145,13 @@ mod tests {
             &Device::Cpu,
         );
         let conv = UpsampledConv::new(config(2 * CHANNELS), CHANNELS, None, vb.pp("fuse")).expect("it fits");
-        let (coarse, fine) =
-            (numbers(1, &[1, CHANNELS, 3, 2], DType::F32), numbers(2, &[1, CHANNELS, 6, 5], DType::F32));
-        let error = conv.forward(&coarse, &fine, None).expect_err("five is not twice two");
-        assert!(error.to_string().contains("the coarse map is [1, 7, 3, 2]"), "{error}");
+        let coarse = numbers(1, &[1, CHANNELS, 3, 2], DType::F32);
+        for (width, message) in
+            [(5, "a map of 6x5 is not twice"), (6, "the coarse map is [1, 7, 3, 2], not [1, 7, 3, 3]")]
+        {
+            let fine = numbers(2, &[1, CHANNELS, 6, width], DType::F32);
+            let error = conv.forward(&coarse, &fine, None).expect_err("not twice two");
+            assert!(error.to_string().contains(message), "{error}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use detrace_flops::{Kind, Shape};
 use serde::Serialize;
 
 use crate::table::table;
-use crate::{Versions, by_x};
+use crate::{Agreement, Versions, by_x};
 
 /// What a benchmark measured. Times are in seconds, memory is in MiB. Its JSON is `detrace bench --format json`, its
 /// [`Display`] the table.
@@ -27,7 +27,9 @@ pub struct Bench {
     /// Where it ran.
     pub device: String,
     /// Number type it ran in.
-    pub dtype: String,
+    pub dtype: &'static str,
+    /// Whether factors of f32 products were rounded to TF32.
+    pub tf32: bool,
     /// Threads of every pool.
     pub threads: usize,
     /// Forward passes between the first and the timed ones.
@@ -60,6 +62,15 @@ pub struct Bench {
     pub memory_weights: Option<f64>,
     /// What a pass needs besides at most: maps and what is made on the way.
     pub memory_maps: Option<f64>,
+    /// The most memory that tensors had on the GPU; none on the CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_peak: Option<f64>,
+    /// How far it is from f32, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<Agreement>,
+    /// How layers were timed, as in traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timing: Option<&'static str>,
     /// Times of the layers, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<Layer>>,
@@ -131,6 +142,23 @@ pub struct Machine {
     pub build: &'static str,
 }
 
+impl Bench {
+    /// A Markdown table whose one row is the forward pass: milliseconds of the median, images a second, memory.
+    pub fn markdown_row(&self) -> String {
+        let Bench { model, device, dtype, batch, versions, .. } = self;
+        let (median, peak) = (self.forward.median, self.device_peak.or(self.rss_peak));
+        let peak = peak.map_or(String::new(), |peak| format!("{peak:.0}"));
+        let rate = *batch as f64 / median;
+        format!(
+            "| engine | model | device | number type | batch | ms | images/s | peak MiB |\n\
+             |---|---|---|---|--:|--:|--:|--:|\n\
+             | detrace {} | {model} | {device} | {dtype} | {batch} | {} | {rate:.1} | {peak} |\n",
+            versions.detrace,
+            ms(median)
+        )
+    }
+}
+
 impl Display for Bench {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let Bench { model, structure, device, dtype, threads, machine, .. } = self;
@@ -138,14 +166,21 @@ impl Display for Bench {
             Some(path) => format!("weights {path}"),
             None => format!("seeded weights (seed {}), no trained ones", self.seed),
         };
-        writeln!(out, "{model} ({structure}), input {}, {device} {dtype}, {threads} threads", by_x(&self.input))?;
+        let tf32 = if self.tf32 { " (TF32)" } else { "" };
+        writeln!(out, "{model} ({structure}), input {}, {device} {dtype}{tf32}, {threads} threads", by_x(&self.input))?;
         writeln!(out, "{weights}")?;
         writeln!(out, "{machine}")?;
         writeln!(out, "detrace {}, candle {}, {} build", self.versions.detrace, self.versions.candle, machine.build)?;
         if let Some(layers) = &self.layers {
             write!(out, "{}", table_of(layers))?;
             let (sum, share) = layers.iter().fold((0.0, 0.0), |(sum, share), row| (sum + row.time, share + row.share));
-            writeln!(out, "layers and glue: {} ms, {:.1}% of the median forward pass", ms(sum), 100.0 * share)?;
+            let timing = self.timing.unwrap_or_default();
+            writeln!(
+                out,
+                "layers and glue: {} ms, {:.1}% of the median forward pass, times: {timing}",
+                ms(sum),
+                100.0 * share
+            )?;
         }
         let mut times = table(&["ms", "min", "mean", "median", "p90", "p99", "max", "images/s"], 1);
         let stages = [
@@ -167,11 +202,13 @@ impl Display for Bench {
         writeln!(out, "load {load} ms, first forward {first} ms; {warmup} to warm up, {iters} timed")?;
         let mib = |size: Option<f64>| size.map_or("unknown".to_owned(), |size| format!("{size:.0} MiB"));
         writeln!(out, "memory: {} with the network loaded, {} at the peak", mib(self.rss_load), mib(self.rss_peak))?;
-        if self.memory_weights.is_none() {
-            return Ok(());
+        if let (Some(weights), Some(maps)) = (self.memory_weights, self.memory_maps) {
+            writeln!(out, "of it weights as they were packed {weights:.0} MiB, maps of a pass {maps:.0} MiB")?;
         }
-        let (weights, maps) = (mib(self.memory_weights), mib(self.memory_maps));
-        writeln!(out, "of it weights as they were packed {weights}, maps of a pass {maps}")
+        if let Some(peak) = self.device_peak {
+            writeln!(out, "memory of the GPU: tensors had {peak:.0} MiB at the peak")?;
+        }
+        self.check.as_ref().map_or(Ok(()), |check| writeln!(out, "against f32: {check}"))
     }
 }
 

@@ -70,7 +70,9 @@ fn described(side: &Side) -> String {
     let meta = &side.meta;
     let how = match meta.timing {
         Timing::None => meta.source.clone(),
-        Timing::Wall | Timing::Synchronized => format!("{} on {} {}", meta.source, meta.device, meta.dtype),
+        Timing::Wall | Timing::Synchronized | Timing::Events | Timing::Launch => {
+            format!("{} on {} {}", meta.source, meta.device, meta.dtype)
+        }
     };
     let structure = if meta.structure.is_empty() { String::new() } else { format!(" ({})", meta.structure) };
     format!("{}{structure}, input {}, {how}", meta.model, by_x(&meta.input))

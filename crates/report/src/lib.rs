@@ -1,5 +1,6 @@
 //! Counts and times as text. Reports format; they never compute a count.
 
+mod agreement;
 mod bench;
 mod conventions;
 mod csv;
@@ -15,6 +16,7 @@ mod table;
 mod tree;
 
 pub use self::csv::csv;
+pub use agreement::Agreement;
 pub use bench::{Bench, Layer, Machine, Summary};
 pub use conventions::{conventions_csv, conventions_json, conventions_markdown, conventions_table};
 pub use diff::{diff_markdown, diff_table};

@@ -1,7 +1,7 @@
 //! Deformable decoder (original: `src/zoo/rtdetr/rtdetrv2_decoder.py`): each layer attends among queries, samples the
 //! tokens around each query's box, and refines the box.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_config::{self as config, Config};
 use detrace_nn::{
@@ -36,7 +36,7 @@ pub(crate) struct Decoded {
 }
 
 impl Decoder {
-    /// `vb` is the decoder module's, which also holds the heads. Layers and `query_pos_head` come made, since the original
+    /// `vb` is the decoder module's, which also holds the heads, which compute in f32. Layers and `query_pos_head` come made, since the original
     /// makes query selection's heads between them and the decoder's.
     pub(crate) fn new(
         config: &Config,
@@ -45,7 +45,7 @@ impl Decoder {
         query_pos_head: Mlp,
         vb: &VarBuilder,
     ) -> Result<Decoder> {
-        let (dim, count) = (config.decoder.hidden_dim, layers.len());
+        let (dim, count, vb) = (config.decoder.hidden_dim, layers.len(), vb.to_dtype(DType::F32));
         let score_heads = (0..count)
             .map(|layer| Linear::new(dim, config.classes, vb.pp("dec_score_head").pp(layer)))
             .collect::<Result<_>>()?;
@@ -68,10 +68,10 @@ impl Decoder {
         let probe = &self.probe;
         probe.block(|| {
             let mut boxes = probe.sigmoid("reference", &selection.reference)?;
-            let mut queries = selection.content.clone();
+            let mut queries = selection.content.to_dtype(memory.dtype())?;
             let (mut hidden, mut sampled) = (Vec::new(), Vec::new());
             for (index, (layer, bbox_head)) in self.layers.iter().zip(&self.bbox_heads).take(self.run).enumerate() {
-                let positions = self.query_pos_head.forward(&boxes)?;
+                let positions = self.query_pos_head.forward(&boxes)?.to_dtype(memory.dtype())?;
                 let attended = layer.forward(&queries, &positions, &boxes, memory, levels, forced.get(index))?;
                 queries = attended.output;
                 sampled.push(attended.locations);

@@ -118,9 +118,11 @@ impl RepVgg {
                 let point_folded = Folded::new(&point, &vb.pp("conv2"))?;
                 // The 1×1 kernel is the centre of a 3×3 one.
                 let centred = point_folded.weight.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?;
-                let weight = (square_folded.weight + centred)?;
-                let bias = (square_folded.bias + point_folded.bias)?;
-                let conv = Conv2d::from_tensors(square.conv, weight, Some(bias), vb.pp("conv").prefix())?;
+                let merged = Folded {
+                    weight: (square_folded.weight + centred)?,
+                    bias: (square_folded.bias + point_folded.bias)?,
+                };
+                let conv = merged.conv(square.conv, vb.dtype(), vb.pp("conv").prefix())?;
                 Ok(RepVgg::Merged(conv.fuse(Activation::Silu, act)))
             }
         }

@@ -1,8 +1,8 @@
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use detrace_config::{Config, ImageSize, Needed};
+use detrace_config::{Config, ImageSize, Needed, Sampling};
 use detrace_flops::Param;
-use detrace_nn::{Mlp, Owned, Probe, Structure, Traced, declare, owned_by};
+use detrace_nn::{Mlp, Owned, Probe, Structure, Traced, declare, nearest_pixels, owned_by};
 
 use crate::backbone::Backbone;
 use crate::decoder::{Decoder, DecoderLayer};
@@ -45,6 +45,8 @@ pub struct Stages {
     pub encoder: Vec<Tensor>,
     /// Tokens of all levels in the decoder's width, [N, L, C].
     pub memory: Tensor,
+    /// Heights and widths of the levels.
+    pub levels: Vec<(usize, usize)>,
     /// Query selection.
     pub selection: Selection,
     /// Queries after each decoder layer, [N, Q, C].
@@ -64,8 +66,28 @@ pub struct Forced {
     pub pixels: Vec<Tensor>,
 }
 
+impl Forced {
+    /// To decide as a run of `network` did: the same tokens are selected and discrete sampling reads the same pixels.
+    ///
+    /// # Errors
+    /// If tensors cannot be brought to the device.
+    pub fn as_in(stages: &Stages, network: &RtDetr, device: &Device) -> Result<Forced> {
+        let decoder = &network.config().decoder;
+        let pixels = match decoder.sampling {
+            Sampling::Default => Vec::new(),
+            Sampling::Discrete => {
+                let pixels = |at: &Tensor| nearest_pixels(at, &stages.levels, &decoder.points)?.to_device(device);
+                stages.locations.iter().map(pixels).collect::<Result<_>>()?
+            }
+        };
+        Ok(Forced { selection: Some(stages.selection.indices.to_device(device)?), pixels })
+    }
+}
+
 impl RtDetr {
-    /// Builds the network from the tensors of `vb`, which have canonical names (the official `rtdetrv2_pytorch`'s).
+    /// Builds the network from the tensors of `vb`, which have canonical names (the official `rtdetrv2_pytorch`'s). It computes
+    /// in the number type of `vb`, f32 or f16; in f16 the scores, the boxes and what decides on them stay f32, and so do norms
+    /// and softmaxes (`docs/precision.md`).
     ///
     /// # Errors
     /// If the configuration contradicts itself, or a tensor is missing or has another shape.
@@ -106,7 +128,9 @@ impl RtDetr {
         // Used in training only, so there is no tensor of it here, but it is a parameter of the model.
         let denoising = Param::named("weight", &[config.classes + 1, dim]);
         declare(&decoder_vb.pp("denoising_class_embed").prefix(), &[denoising]);
-        let query_pos_head = Mlp::new(&[4, 2 * dim, dim], structure, decoder_vb.pp("query_pos_head"))?;
+        // Coordinates go in.
+        let position_vb = decoder_vb.to_dtype(DType::F32).pp("query_pos_head");
+        let query_pos_head = Mlp::new(&[4, 2 * dim, dim], structure, position_vb)?;
         let selection = QuerySelection::new(config, structure, decoder_vb.clone())?;
         let decoder = Decoder::new(config, structure, layers, query_pos_head, &decoder_vb)?;
         Ok(RtDetr {
@@ -140,17 +164,18 @@ impl RtDetr {
         self.root.block(|| {
             let backbone = self.backbone.forward(image)?;
             let encoder = self.encoder.forward(&backbone)?;
-            let (memory, selection, decoded) = self.decoder_probe.block(|| {
+            let (memory, levels, selection, decoded) = self.decoder_probe.block(|| {
                 let (memory, levels) = self.projection.forward(&encoder)?;
                 let selection = self.selection.forward(&memory, &levels, forced.selection.as_ref())?;
                 let decoded = self.decoder.forward(&selection, &memory, &levels, &forced.pixels)?;
-                Ok((memory, selection, decoded))
+                Ok((memory, levels, selection, decoded))
             })?;
             let output = Output { logits: decoded.logits, boxes: decoded.boxes };
             Ok(Stages {
                 backbone,
                 encoder,
                 memory,
+                levels,
                 selection,
                 decoder: decoded.hidden,
                 locations: decoded.locations,

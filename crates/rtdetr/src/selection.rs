@@ -1,7 +1,7 @@
 //! Query selection (RT-DETR paper, section 4.3; original: `RTDETRTransformerv2._get_decoder_input`): the tokens with the
 //! highest class scores become the decoder's initial queries.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_config::Config;
 use detrace_flops::Param;
@@ -39,8 +39,10 @@ pub struct Selection {
 }
 
 impl QuerySelection {
+    /// From the norm of the tokens on, everything is f32: scores decide by their last bits which tokens are selected.
     pub(crate) fn new(config: &Config, structure: Structure, vb: VarBuilder) -> Result<QuerySelection> {
         let dim = config.decoder.hidden_dim;
+        let (token_vb, vb) = (&vb, vb.to_dtype(DType::F32));
         let content = if config.decoder.learn_query_content {
             let shape = (config.decoder.queries, dim);
             declare(&vb.pp("tgt_embed").prefix(), &[Param::named("weight", &[shape.0, shape.1])]);
@@ -49,7 +51,7 @@ impl QuerySelection {
             None
         };
         Ok(QuerySelection {
-            proj: Linear::new(dim, dim, vb.pp("enc_output").pp("proj"))?,
+            proj: Linear::new(dim, dim, token_vb.pp("enc_output").pp("proj"))?,
             norm: LayerNorm::new(dim, vb.pp("enc_output").pp("norm"))?,
             score_head: Linear::new(dim, config.classes, vb.pp("enc_score_head"))?,
             bbox_head: Mlp::new(&[dim, dim, dim, 4], structure, vb.pp("enc_bbox_head"))?,
@@ -72,7 +74,7 @@ impl QuerySelection {
         let masked = probe.mul("mask", &anchors.valid.to_dtype(memory.dtype())?, memory)?;
         let output = self.norm.forward(&self.proj.forward(&masked)?)?;
         let class_logits = self.score_head.forward(&output)?;
-        let anchors = anchors.logits.to_dtype(memory.dtype())?;
+        let anchors = anchors.logits;
         let boxes_of =
             |tokens: &Tensor, anchors: &Tensor| probe.add("anchor_offset", &self.bbox_head.forward(tokens)?, anchors);
         let boxes = (!self.selects_first).then(|| boxes_of(&output, &anchors)).transpose()?;

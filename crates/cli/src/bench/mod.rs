@@ -1,5 +1,6 @@
 //! `detrace bench`: how long a network takes, by a fixed protocol. `docs/bench.md` describes it.
 
+pub(crate) mod gpu_memory;
 mod layers;
 pub(crate) mod machine;
 mod passes;
@@ -20,15 +21,12 @@ use detrace_rtdetr::RtDetr;
 use detrace_weights::Seeded;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::device::name;
-use crate::network::{NetworkArgs, keep_maps_of};
+use crate::device::{TimingChoice, name};
+use crate::network::{NetworkArgs, SEED, keep_maps_of};
 use crate::trace::{check, parse_shape};
 use crate::{VERSIONS, emit, warn, watched, writable};
 use passes::{PHOTO, Passes, Pipeline};
 use summary::summary;
-
-/// Seed of the image, and of the weights where no checkpoint is given.
-const SEED: u64 = 0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
@@ -52,18 +50,21 @@ pub(crate) struct BenchArgs {
     /// Shape of the input, NxCxHxW; height and width are multiples of 32 [default: the size the model was trained for]
     #[arg(long, value_name = "NxCxHxW")]
     input: Option<String>,
-    /// Number type; this build has f32 only
-    #[arg(long, default_value = "f32")]
-    dtype: String,
     /// Also time every layer
     #[arg(long)]
     detail: bool,
+    /// How layers are timed on a GPU [default: sync]; on the CPU sync and launch are the same
+    #[arg(long, value_enum, requires = "detail")]
+    timing: Option<TimingChoice>,
     /// How to show the times
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
     /// Write to a file instead of standard output, whole or not at all
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Also write a Markdown table of one row to a file
+    #[arg(long, value_name = "FILE")]
+    row: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,16 +77,14 @@ enum Format {
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let threads = threads::limit(args.threads.map(usize::from))?;
     let device = args.network.device()?;
-    if args.dtype != "f32" {
-        bail!("--dtype {}: this build computes in f32; take --dtype f32", args.dtype);
-    }
-    if let Some(path) = &args.output {
+    let timing = TimingChoice::on(args.timing, &device)?;
+    for path in [&args.output, &args.row].into_iter().flatten() {
         writable(path)?;
     }
     let started = Instant::now();
     let config = args.network.config()?;
     let input = args.shape(&config)?;
-    check(&config, &input)?;
+    check(&config, &input, &device)?;
     if cfg!(debug_assertions) {
         warn("this is a debug build; its times say little, `cargo build --release` makes the one to time");
     }
@@ -93,11 +92,17 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let network = args.load(&config, &device)?;
     let load = started.elapsed().as_secs_f64();
     let rss_load = machine::resident();
-    let pipeline = Pipeline::new(&network, input, &device);
+    let pipeline = Pipeline::new(&network, input, &device, timing);
     let Passes { first, pre, forward: times, post, layers, weights, maps } = args.time(&pipeline)?;
     let forward = summary(&times)?;
     let total = pre.iter().zip(&times).zip(&post).map(|((pre, forward), post)| pre + forward + post);
     let total = summary(&total.collect::<Vec<f64>>())?;
+    let (rss_peak, precision) = (machine::peak_resident(), args.network.precision);
+    let check = args
+        .network
+        .exact(&config, args.weights.as_deref(), &device)?
+        .map(|exact| precision.compare(&network, &exact, &pipeline.input()?))
+        .transpose()?;
     let bench = Bench {
         schema: detrace_flops::SCHEMA,
         model: config.name.clone(),
@@ -107,13 +112,15 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         batch: input[0],
         input: input.to_vec(),
         device: name(&device),
-        dtype: args.dtype.clone(),
+        dtype: precision.dtype.name(),
+        tf32: precision.tf32,
         threads,
         warmup: args.warmup,
         iters: times.len(),
         load,
         first,
         images_per_second: input[0] as f64 / total.median,
+        timing: args.detail.then(|| timing.name()),
         layers: layers.map(|layers| layers.medians(forward.median)).transpose()?,
         times,
         pre: summary(&pre)?,
@@ -122,12 +129,17 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         total,
         photo: PHOTO,
         rss_load,
-        rss_peak: machine::peak_resident(),
+        rss_peak,
         memory_weights: mib(weights),
         memory_maps: mib(maps),
+        device_peak: gpu_memory::peak(&device),
+        check,
         machine: machine::machine(),
         versions: VERSIONS,
     };
+    if let Some(row) = &args.row {
+        emit(&bench.markdown_row(), Some(row))?;
+    }
     let text = match args.format {
         Format::Table => bench.to_string(),
         Format::Json => serde_json::to_string_pretty(&bench)? + "\n",
@@ -158,7 +170,7 @@ impl BenchArgs {
             Some(weights) => self.network.load(config, weights, device),
             None => {
                 let vb = Seeded::var_builder(SEED, device, |_| {});
-                Ok(RtDetr::new(config, self.network.structure.into(), vb)?)
+                self.network.build(config, vb)
             }
         }
     }

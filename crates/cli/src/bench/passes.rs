@@ -1,10 +1,11 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use detrace_config::Preprocess;
 use detrace_detect::{Detector, Labels, Preprocessor, postprocess};
-use detrace_nn::Recorder;
+use detrace_flops::Timing;
+use detrace_nn::{Clock, Recorder};
 use detrace_rtdetr::RtDetr;
 use image::RgbImage;
 
@@ -22,6 +23,7 @@ pub(super) struct Pipeline<'a> {
     images: Vec<RgbImage>,
     preprocessor: Preprocessor,
     labels: Labels,
+    timing: Timing,
 }
 
 /// One pass' times in seconds.
@@ -47,8 +49,13 @@ pub(super) struct Passes {
 }
 
 impl<'a> Pipeline<'a> {
-    /// With random images, that become an input of shape N, 3, H, W.
-    pub(super) fn new(network: &'a RtDetr, [batch, _, height, width]: [usize; 4], device: &'a Device) -> Pipeline<'a> {
+    /// With random images, that become an input of shape N, 3, H, W. Layers are timed so.
+    pub(super) fn new(
+        network: &'a RtDetr,
+        [batch, _, height, width]: [usize; 4],
+        device: &'a Device,
+        timing: Timing,
+    ) -> Pipeline<'a> {
         let [w, h] = PHOTO;
         // Neighbouring pixels differ and no two images are alike.
         let pixel = |image: u32, x: u32, y: u32| {
@@ -62,12 +69,18 @@ impl<'a> Pipeline<'a> {
             images: (0..batch).map(image).collect(),
             preprocessor: Preprocessor::new(&preprocess),
             labels: Labels::of(network.config()),
+            timing,
         }
+    }
+
+    /// The image batch.
+    pub(super) fn input(&self) -> Result<Tensor> {
+        Ok(self.preprocessor.tensor(&self.images, self.device)?)
     }
 
     /// Runs once. A recorder listens to the forward pass if there are layers to add to.
     pub(super) fn pass(&self, layers: Option<&mut Layers>) -> Result<Pass> {
-        let (pre, input) = timed(|| Ok(self.preprocessor.tensor(&self.images, self.device)?))?;
+        let (pre, input) = timed(|| self.input())?;
         let forward = || {
             timed(|| {
                 let output = self.network.forward(&input)?;
@@ -79,12 +92,9 @@ impl<'a> Pipeline<'a> {
         let (forward, output) = match layers {
             None => forward()?,
             Some(layers) => {
-                let recorder = match self.device.is_cpu() {
-                    true => Recorder::new(),
-                    false => Recorder::synchronized(self.device.clone()),
-                };
+                let recorder = Recorder::with_clock(Clock::new(self.timing, self.device)?);
                 let timed = recorder.record(forward)?;
-                layers.add(&recorder.take());
+                layers.add(&recorder.take()?);
                 timed
             }
         };

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use detrace_config::Loaded;
 use detrace_detect::{Detector, Labels, ModelFiles, RgbImage, draw, open_image};
+use detrace_rtdetr::RtDetr;
 use image::ImageFormat;
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
@@ -73,9 +74,12 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot write into {}", folder.display()))?;
         files::distinct_names(&paths, folder)?;
     }
-    let detector = args.detector()?;
-    let mut report = Report::new(&detector, args.threshold);
-    args.detect(&detector, &paths, &mut report)?;
+    let (detector, exact) = args.detector()?;
+    let mut report = Report::new(&detector, args.network.precision, args.threshold);
+    args.detect(&detector, exact.as_ref(), &paths, &mut report)?;
+    if let Some(check) = &report.check {
+        crate::report(&format!("against f32: {check}"));
+    }
     emit(&report.text(args.format, detector.labels())?, args.output.as_deref())?;
     if report.failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -84,7 +88,8 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
 }
 
 impl DetectArgs {
-    fn detector(&self) -> Result<Detector> {
+    /// The detector, and the network in f32 if it is to be compared with.
+    fn detector(&self) -> Result<(Detector, Option<RtDetr>)> {
         let ModelFiles { loaded: Loaded { config, .. }, weights } = self.network.files()?;
         let device = self.network.device()?;
         let Some(weights) = self.weights.clone().or(weights) else {
@@ -93,7 +98,7 @@ impl DetectArgs {
         };
         let [height, width] = config.preprocess.size;
         let input = [usize::try_from(self.batch)?, 3, height, width];
-        check(&config, &input)?;
+        check(&config, &input, &device)?;
         keep_maps_of(input);
         let labels = match &self.labels {
             Some(path) => {
@@ -104,11 +109,12 @@ impl DetectArgs {
             None => Labels::of(&config),
         };
         let network = self.network.load(&config, &weights, &device)?;
-        Ok(Detector::new(network, device).with_threshold(self.threshold).with_labels(labels))
+        let exact = self.network.exact(&config, Some(&weights), &device)?;
+        Ok((Detector::new(network, device).with_threshold(self.threshold).with_labels(labels), exact))
     }
 
     /// Reads, runs and draws batch by batch. A file that cannot be read is told and set aside.
-    fn detect(&self, detector: &Detector, paths: &[PathBuf], to: &mut Report) -> Result<()> {
+    fn detect(&self, detector: &Detector, exact: Option<&RtDetr>, paths: &[PathBuf], to: &mut Report) -> Result<()> {
         let bar = bar(paths.len());
         for batch in paths.chunks(usize::try_from(self.batch)?) {
             let read: Vec<_> = batch.par_iter().map(open_image).collect();
@@ -127,6 +133,11 @@ impl DetectArgs {
             }
             if !images.is_empty() {
                 let found = detector.detect_batch(&images)?;
+                if let Some(exact) = exact {
+                    let image = detector.input(&images)?;
+                    let batch = self.network.precision.compare(detector.network(), exact, &image)?;
+                    to.check = Some(to.check.as_ref().map_or(batch.clone(), |check| check.and(&batch)));
+                }
                 for ((path, mut image), detections) in names.into_iter().zip(images).zip(found) {
                     if let Some(folder) = &self.draw {
                         draw(&mut image, &detections)?;

@@ -6,9 +6,11 @@ use anyhow::Result;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use detrace_detect::{Detection, Detector, Labels};
+use detrace_report::Agreement;
 use serde::Serialize;
 
 use super::files::image_id;
+use crate::precision::PrecisionArgs;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -25,7 +27,12 @@ pub(crate) struct Report {
     schema: u32,
     model: String,
     structure: &'static str,
+    dtype: &'static str,
+    tf32: bool,
     threshold: f32,
+    /// How far the network is from f32, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) check: Option<Agreement>,
     pub(crate) images: Vec<Found>,
     /// Files that could not be read.
     pub(crate) failed: Vec<Failed>,
@@ -65,12 +72,15 @@ impl Found {
 }
 
 impl Report {
-    pub(crate) fn new(detector: &Detector, threshold: f32) -> Report {
+    pub(crate) fn new(detector: &Detector, precision: PrecisionArgs, threshold: f32) -> Report {
         Report {
             schema: detrace_flops::SCHEMA,
             model: detector.config().name.clone(),
             structure: detector.network().structure().name(),
+            dtype: precision.dtype.name(),
+            tf32: precision.tf32,
             threshold,
+            check: None,
             images: Vec::new(),
             failed: Vec::new(),
         }

@@ -13,7 +13,7 @@ use serde::Serialize;
 /// What a computation gave.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
-    name: &'static str,
+    name: String,
     /// Largest absolute difference; none where it could not run.
     error: Option<f32>,
     /// The largest that is right.
@@ -36,7 +36,7 @@ impl Display for Check {
 }
 
 /// Results of one computation and what they must be.
-type Pair = (Vec<f32>, Vec<f32>);
+pub(super) type Pair = (Vec<f32>, Vec<f32>);
 
 /// A computation with its bound.
 type Test = (&'static str, f32, fn(&Device) -> Result<Pair>);
@@ -50,10 +50,11 @@ pub(super) fn run(device: &Device) -> Vec<Check> {
         ("bilinear deformable sampling", 1e-5, deformable),
         ("the 300 best of 24000", 0.0, top_k),
     ];
-    tests.map(|(name, bound, test)| check(name, bound, test(device))).into()
+    tests.map(|(name, bound, test)| check(name.to_owned(), bound, test(device))).into()
 }
 
-fn check(name: &'static str, bound: f32, ran: Result<Pair>) -> Check {
+/// Whether results are as near as `bound` to what they must be.
+pub(super) fn check(name: String, bound: f32, ran: Result<Pair>) -> Check {
     let (got, want) = match ran {
         Ok(pair) => pair,
         Err(error) => {
@@ -91,7 +92,7 @@ fn places() -> impl Iterator<Item = (usize, usize, usize)> {
     (0..CHANNELS * HEIGHT * WIDTH).map(|at| (at / (HEIGHT * WIDTH), at / WIDTH % HEIGHT, at % WIDTH))
 }
 
-fn flat(tensor: &Tensor) -> Result<Vec<f32>> {
+pub(super) fn flat(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.flatten_all()?.to_vec1()
 }
 
@@ -189,14 +190,14 @@ mod tests {
 
     #[test]
     fn wrong_short_and_failed_results_do_not_pass() {
-        assert!(check("", 0.1, Ok((vec![1.0], vec![1.05]))).passed);
+        assert!(check(String::new(), 0.1, Ok((vec![1.0], vec![1.05]))).passed);
         for ran in [
             Ok((vec![1.0], vec![1.2])),
             Ok((vec![f32::NAN], vec![1.0])),
             Ok((vec![1.0], vec![1.0, 2.0])),
             Err(candle_core::Error::Msg("no".to_owned())),
         ] {
-            assert!(!check("", 0.1, ran).passed);
+            assert!(!check(String::new(), 0.1, ran).passed);
         }
     }
 }

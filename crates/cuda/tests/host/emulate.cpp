@@ -1,5 +1,6 @@
 // Runs a kernel on the CPU as a GPU would: every thread of every block, blocks one after the other, threads of a block that
-// meet at barriers side by side. From standard input: name, grid, parameters and arrays; to standard output: the result.
+// meet at barriers side by side. From standard input: name, grid, parameters and arrays; to standard output: the result, if
+// every element of it was written once.
 #include <math.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -7,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <map>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,6 +26,20 @@ static pthread_barrier_t barrier;
 #define __syncthreads() pthread_barrier_wait(&barrier)
 static unsigned atomicAdd(unsigned *at, unsigned more) { return __atomic_fetch_add(at, more, __ATOMIC_RELAXED); }
 
+// Numbers of 16 bit; what the CPU lacks its compiler does.
+typedef _Float16 __half;
+static float __half2float(__half x) { return (float)x; }
+static __half __float2half_rn(float x) { return (__half)x; }
+
+// How often each address was written.
+static std::map<void *, unsigned> writes;
+static std::mutex writing;
+static void wrote(void *address) {
+    std::lock_guard<std::mutex> lock(writing);
+    writes[address]++;
+}
+#define WROTE(address) wrote(address)
+
 #include "bias_act.cu"
 #include "deformable.cu"
 #include "depthwise.cu"
@@ -36,10 +53,11 @@ static unsigned word() {
 }
 
 // Exactly as large as what it holds, so that a sanitiser sees what is out of bounds.
-template <typename T> static T *array(size_t &count) {
-    count = word();
-    T *values = (T *)malloc(count * 4 + (count == 0));
-    if (fread(values, 4, count, stdin) != count) exit(3);
+template <typename T> static T *array() {
+    const size_t size = word(), count = word();
+    if (size != sizeof(T)) exit(4);
+    T *values = (T *)malloc(count * size + (count == 0));
+    if (fread(values, size, count, stdin) != count) exit(3);
     return values;
 }
 
@@ -63,42 +81,64 @@ template <typename F> static void launch(unsigned blocks, bool together, F kerne
     }
 }
 
+#define CALL(name, ...)                       \
+    if constexpr (sizeof(T) == 2)             \
+        name##_f16(__VA_ARGS__);              \
+    else                                      \
+        name##_f32(__VA_ARGS__)
+
+// Runs the kernel of that name on maps of numbers T; false if there is none.
+template <typename T> static bool run(const std::string &kernel, unsigned blocks, T *y) {
+    if (kernel == "bias_act") {
+        const auto p = params<BiasAct>();
+        T *x = array<T>(), *bias = array<T>();
+        launch(blocks, false, [=] { CALL(bias_act, x, bias, y, p); });
+    } else if (kernel == "top_k" && sizeof(T) == 4) {
+        const auto p = params<TopK>();
+        float *x = array<float>();
+        launch(blocks, true, [=] { top_k_f32(x, (unsigned *)y, p); });
+    } else if (kernel == "depthwise") {
+        const auto w = params<Window>();
+        T *x = array<T>(), *weight = array<T>(), *bias = array<T>();
+        launch(blocks, false, [=] { CALL(depthwise, x, weight, bias, y, w); });
+    } else if (kernel == "max_pool") {
+        const auto w = params<Window>();
+        T *x = array<T>();
+        launch(blocks, false, [=] { CALL(max_pool, x, y, w); });
+    } else if (kernel == "avg_pool") {
+        const auto w = params<Window>();
+        T *x = array<T>();
+        launch(blocks, false, [=] { CALL(avg_pool, x, y, w); });
+    } else if (kernel.rfind("sample_", 0) == 0) {
+        const auto p = params<Deformable>();
+        T *value = array<T>();
+        float *read = array<float>(), *weights = array<float>();
+        launch(blocks, false, [=] {
+            if (kernel == "sample_bilinear") { CALL(sample_bilinear, value, read, weights, y, p); }
+            else if (kernel == "sample_discrete") { CALL(sample_discrete, value, read, weights, y, p); }
+            else { CALL(sample_pixels, value, (const unsigned *)read, weights, y, p); }
+        });
+    } else {
+        return false;
+    }
+    return true;
+}
+
 int main() {
     char name[32] = {};
     if (fread(name, 1, 32, stdin) != 32) return 3;
-    const std::string kernel = name;
+    const std::string function = name, kernel = function.substr(0, function.rfind('_'));
     const unsigned blocks = word(), outputs = (blockDim.x = word(), word());
-    // Not a number: what no thread writes is seen.
-    float *y = (float *)malloc(outputs * 4 + (outputs == 0));
-    memset(y, 0xff, outputs * 4);
-    size_t n;
-    if (kernel == "bias_act_f32") {
-        const auto p = params<BiasAct>();
-        float *x = array<float>(n), *bias = array<float>(n);
-        launch(blocks, false, [=] { bias_act_f32(x, bias, y, p); });
-    } else if (kernel == "top_k_f32") {
-        const auto p = params<TopK>();
-        float *x = array<float>(n);
-        launch(blocks, true, [=] { top_k_f32(x, (unsigned *)y, p); });
-    } else if (kernel == "depthwise_f32") {
-        const auto w = params<Window>();
-        float *x = array<float>(n), *weight = array<float>(n), *bias = array<float>(n);
-        launch(blocks, false, [=] { depthwise_f32(x, weight, bias, y, w); });
-    } else if (kernel == "max_pool_f32" || kernel == "avg_pool_f32") {
-        const auto w = params<Window>();
-        float *x = array<float>(n);
-        const bool max = kernel == "max_pool_f32";
-        launch(blocks, false, [=] { max ? max_pool_f32(x, y, w) : avg_pool_f32(x, y, w); });
-    } else if (kernel.rfind("sample_", 0) == 0) {
-        const auto p = params<Deformable>();
-        float *value = array<float>(n), *read = array<float>(n), *weights = array<float>(n);
-        launch(blocks, false, [=] {
-            if (kernel == "sample_bilinear_f32") sample_bilinear_f32(value, read, weights, y, p);
-            else if (kernel == "sample_discrete_f32") sample_discrete_f32(value, read, weights, y, p);
-            else sample_pixels_f32(value, (const unsigned *)read, weights, y, p);
-        });
-    } else {
-        return 5;
+    const bool half = function.substr(function.rfind('_') + 1) == "f16";
+    const size_t size = half ? 2 : 4;
+    char *y = (char *)malloc(outputs * size + (outputs == 0));
+    if (!(half ? run(kernel, blocks, (__half *)y) : run(kernel, blocks, (float *)y))) return 5;
+    for (unsigned i = 0; i < outputs; i++) {
+        const auto found = writes.find(y + i * size);
+        const unsigned times = found == writes.end() ? 0 : found->second;
+        if (times == 1) continue;
+        fprintf(stderr, "element %u of %u was written %u times\n", i, outputs, times);
+        return 6;
     }
-    return fwrite(y, 4, outputs, stdout) == outputs ? 0 : 3;
+    return fwrite(y, size, outputs, stdout) == outputs ? 0 : 3;
 }
