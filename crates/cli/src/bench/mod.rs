@@ -23,6 +23,7 @@ use crate::device::name;
 use crate::network::NetworkArgs;
 use crate::trace::{check, parse_shape};
 use crate::{VERSIONS, emit, warn, watched, writable};
+use layers::Layers;
 use passes::{PHOTO, Passes, Pipeline};
 use summary::summary;
 
@@ -112,6 +113,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         load,
         first,
         images_per_second: input[0] as f64 / total.median,
+        operations: layers.as_ref().map(Layers::operations).transpose()?,
         layers: layers.map(|layers| layers.medians(forward.median)).transpose()?,
         times,
         pre: summary(&pre)?,

@@ -80,7 +80,7 @@ impl<'a> Pipeline<'a> {
                     false => Recorder::synchronized(self.device.clone()),
                 };
                 let timed = recorder.record(forward)?;
-                layers.add(&recorder.take());
+                layers.add(&recorder.take(), timed.0);
                 timed
             }
         };
