@@ -58,6 +58,10 @@ fn figures_fit_together() {
     assert!((0.7..1.3).contains(&(seconds / order[1])), "layers {seconds} s, forward {} s", order[1]);
     let share: f64 = layers.iter().map(|layer| number(&layer["share"])).sum();
     assert!((share - seconds / order[1]).abs() < 1e-6);
+    let part = |key: &str| number(&report["operations"][key]);
+    assert!((part("time") + part("between") - forward("mean")).abs() < 1e-9, "{}", report["operations"]);
+    assert!((part("between_share") * forward("mean") - part("between")).abs() < 1e-9, "{}", report["operations"]);
+    assert!(part("between") > 0.0, "{}", report["operations"]);
     let paths: Vec<&str> = layers.iter().map(|layer| layer["path"].as_str().expect("a path")).collect();
     assert_eq!(paths.iter().filter(|path| **path == "#glue").count(), 1);
     let layer = |path: &str| &layers[paths.iter().position(|other| *other == path).expect(path)];
@@ -113,7 +117,13 @@ fn the_table_says_what_was_timed() {
     let output = folder.file("bench.txt");
     assert_eq!(done(&[&SMALL[..], &fast, &["--detail", "--output", &output]].concat()), "");
     let table = std::fs::read_to_string(&output).expect("a table");
-    for part in ["seeded weights (seed 0)", "#glue", "encoder.encoder.0.layers.0.self_attn#scores", "MiB at the peak"] {
+    for part in [
+        "seeded weights (seed 0)",
+        "#glue",
+        "% between (means of the timed forward passes)",
+        "encoder.encoder.0.layers.0.self_attn#scores",
+        "MiB at the peak",
+    ] {
         assert!(table.contains(part), "{part}: {table}");
     }
 }

@@ -2,12 +2,19 @@
 //! hand from the architecture, so that one that is forgotten, or one that comes unasked, turns this test red.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use candle_core::Device;
 use detrace::flops::{Kind, Op};
-use detrace::nn::{Recorder, Structure};
+use detrace::nn::{Recorded, Recorder, Structure};
 use detrace::rtdetr::RtDetr;
 use detrace::weights::{Seeded, seeded_image};
+use tracing::Subscriber;
+use tracing::span::{Attributes, Id};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
 fn record(model: &str, structure: Structure) -> Vec<Op> {
     let config = detrace::config::Config::load(model).expect("a variant");
@@ -103,4 +110,58 @@ fn deploy_folds_every_norm_and_keeps_its_activations_visible() {
     let convs = paths(&train, Kind::Conv2d).len();
     assert_eq!(paths(&deploy, Kind::Conv2d).len(), convs - 12, "twelve RepVGG blocks lose a branch each");
     assert!(deploy.iter().filter(|op| op.kind == Kind::Conv2d).all(Op::has_bias));
+}
+
+/// Notes every span of ours that opens while an operation runs.
+#[derive(Clone, Default)]
+struct Nested(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Nested {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let ours = |target: &str| target == detrace::nn::OP || target == detrace::nn::BLOCK;
+        let above = context.span_scope(id).into_iter().flatten().skip(1);
+        if ours(attributes.metadata().target())
+            && above.into_iter().any(|span| span.metadata().target() == detrace::nn::OP)
+        {
+            self.0.lock().expect("no panic").push(format!("{attributes:?}"));
+        }
+    }
+}
+
+/// No time is counted twice, and none is missing: operations lie side by side, each has a time, and with what blocks do
+/// besides they are the forward pass to the nanosecond, which is nearly all spent in operations.
+#[test]
+fn times_of_operations_add_up_to_the_forward_pass() {
+    for (model, structure) in [
+        ("rtdetr_r18vd", Structure::Train),
+        ("rtdetr_r18vd", Structure::Deploy),
+        ("rtdetr_r18vd", Structure::Fast),
+        ("rtdetr_hgnetv2_l", Structure::Fast),
+    ] {
+        let config = detrace::config::Config::load(model).expect("a variant");
+        let network = RtDetr::new(&config, structure, Seeded::var_builder(0, &Device::Cpu, |_| {})).expect("builds");
+        let image = seeded_image(&[1, 3, 256, 320], 0, &Device::Cpu).expect("an image");
+        let (recorder, nested) = (Recorder::new(), Nested::default());
+        let mut shares = Vec::new();
+        for _ in 0..3 {
+            let subscriber = tracing_subscriber::registry().with(recorder.layer()).with(nested.clone());
+            let started = Instant::now();
+            tracing::subscriber::with_default(subscriber, || network.forward(&image)).expect("runs");
+            let forward = started.elapsed().as_nanos();
+            let Recorded { ops, blocks } = recorder.take().expect("times");
+            for op in &ops {
+                assert_eq!(op.time_ns == 0, op.fused_into.is_some(), "{structure:?} {}: {} ns", op.path, op.time_ns);
+            }
+            let operations: u64 = ops.iter().map(|op| op.time_ns).sum();
+            let glue: u64 = blocks.iter().map(|block| block.glue_ns).sum();
+            let whole = blocks.iter().find(|block| block.path.is_empty()).expect("the network's own block").time_ns;
+            assert_eq!(operations + glue, whole, "{model} {structure:?}");
+            assert!(u128::from(whole) <= forward, "{model} {structure:?}: {whole} of {forward}");
+            shares.push(operations as f64 / forward as f64);
+        }
+        let nested = nested.0.lock().expect("no panic");
+        assert!(nested.is_empty(), "{model} {structure:?}: {nested:?}");
+        // What else the machine does may come between operations, but not in every pass.
+        assert!(shares.iter().any(|&share| share > 0.95), "{model} {structure:?}: {shares:?}");
+    }
 }

@@ -3,12 +3,15 @@
     python bench_peers.py --models rtdetr_r18vd,rtdetr_r50vd,rtdetr_hgnetv2_l --threads 1,2 --rounds 3 --write-doc docs/peers.md
 
 Contenders: detrace, onnxruntime, openvino, torch (eager), torch-compile, mnn-w1 (MNN at Winograd memory level 1), mnn (as it
-comes). `pip install -r requirements-bench.txt` has them all but detrace. Every contender is a process of its own; in each
-round each model with each number of threads is run by each contender. docs/peers.md says how it is measured.
+comes), rten. `pip install -r requirements-bench.txt` has them all but detrace and rten, a Rust engine, which
+`cargo build --release --manifest-path weights-scripts/rust-peer/Cargo.toml` makes; it is left out where that was not done.
+Every contender is a process of its own; in each round each model with each number of threads is run by each contender.
+docs/peers.md says how it is measured.
 
-    --command NAME='CMD'    another contender. CMD may hold {model} {onnx} {weights} {image} {threads} {warmup} {iters} {outputs};
-                            it prints one line of JSON with load, first, times (seconds), rss_peak (MiB), and writes logits,
-                            boxes and class_logits to {outputs}, a safetensors file; without {outputs} it is not checked
+    --command NAME='CMD'    another contender. CMD is run with the arguments of peers_worker.py behind it,
+                            FOLDER --threads N --warmup N --iters N, and prints one line of JSON with load, first, times (seconds)
+                            and rss_peak (MiB), if it can with ready too; or with FOLDER --threads N --outputs FILE, and writes
+                            logits, boxes and class_logits to FILE as safetensors. peers_worker.py says what each is
 
 Exit codes: 0 done; 1 detrace failed or is inaccurate; 2 bad usage.
 """
@@ -25,16 +28,19 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import tomllib
 
 from safetensors.numpy import load_file
 
 import peers_report as report
-from peers_process import Command, Failed, Ours, Peer
+from peers_process import Failed, Ours, Peer
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 MODELS = ["rtdetr_r18vd", "rtdetr_r50vd", "rtdetr_hgnetv2_l"]
 PEERS = ["onnxruntime", "openvino", "torch", "torch-compile", "mnn-w1", "mnn"]
+RUST = "rten"
+RUST_MANIFEST = HERE / "rust-peer" / "Cargo.toml"
 PACKAGES = ("onnxruntime", "openvino", "torch", "transformers", "MNN", "onnx")
 QUERIES = 300
 
@@ -83,7 +89,7 @@ def arguments():
     add("--rounds", type=number, default=3, metavar="N", help="how often each contender gets its turn [%(default)s]")
     add("--warmup", type=number, default=2, metavar="N", help="passes after the first that are not timed [%(default)s]")
     add("--iters", type=number, default=5, metavar="N", help="timed passes in each turn [%(default)s]")
-    add("--contenders", default=",".join([report.OURS, *PEERS]), metavar="NAME,…", help="[%(default)s]")
+    add("--contenders", metavar="NAME,…", help=f"[{','.join([report.OURS, *PEERS, RUST])}]")
     add("--command", action="append", default=[], metavar="NAME=CMD", help="another contender; may be given again")
     add("--program", type=pathlib.Path, metavar="PATH", help="detrace [target/release/detrace of this checkout]")
     add("--timeout", type=number, default=900, metavar="S", help="seconds after which a process is ended [%(default)s]")
@@ -95,28 +101,42 @@ def arguments():
     return parser.parse_args()
 
 
-def release_program():
-    """target/release/detrace, wherever cargo has its target folder."""
-    command = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
+def release_program(manifest, name):
+    """target/release/NAME of a cargo workspace, wherever cargo has its target folder."""
+    command = ["cargo", "metadata", "--format-version", "1", "--no-deps", "--manifest-path", manifest]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise Refused(f"cargo does not say where its target folder is ({error}); name the program with --program") from error
-    return pathlib.Path(json.loads(done.stdout)["target_directory"]) / "release" / "detrace"
+    return pathlib.Path(json.loads(done.stdout)["target_directory"]) / "release" / name
 
 
 def contenders(args, program):
     """Name -> contender, in the order in which they take turns."""
+    known = [report.OURS, *PEERS, RUST]
     out = {}
-    for name in args.contenders.split(","):
-        if name not in (report.OURS, *PEERS):
-            raise Refused(f"there is no contender {name}; there are {', '.join([report.OURS, *PEERS])}, and --command")
-        out[name] = Ours(program, args.timeout) if name == report.OURS else Peer(name, args.timeout)
+    for name in args.contenders.split(",") if args.contenders else known:
+        if name not in known:
+            raise Refused(f"there is no contender {name}; there are {', '.join(known)}, and --command")
+        if name == report.OURS:
+            out[name] = Ours(program, args.timeout)
+        elif name != RUST:
+            out[name] = Peer([sys.executable, HERE / "peers_worker.py", name], args.timeout)
+        elif (built := release_program(RUST_MANIFEST, "rust-peer")).is_file():
+            out[name] = Peer([built], args.timeout)
+        else:
+            missing = f"{built} is not there; cargo build --release --manifest-path {RUST_MANIFEST.relative_to(ROOT)} makes it"
+            if args.contenders:
+                raise Refused(missing)
+            say(f"without {RUST}: {missing}")
     for text in args.command:
-        name, equals, template = text.partition("=")
-        if not (name and equals and template) or name in out:
+        name, equals, command = text.partition("=")
+        if not (name and equals and command) or name in out:
             raise Refused(f"--command {text!r}: NAME=CMD is wanted, with a name that no contender has")
-        out[name] = Command(template, args.timeout)
+        try:
+            out[name] = Peer(shlex.split(command), args.timeout)
+        except ValueError as error:
+            raise Refused(f"--command {text!r}: {error}") from error
     return out
 
 
@@ -129,6 +149,8 @@ def setting(args, program):
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
+    locked = tomllib.loads(RUST_MANIFEST.with_name("Cargo.lock").read_text(encoding="utf-8"))["package"]
+    versions |= {package["name"]: package["version"] for package in locked if package["name"] == RUST}
     versions["python"] = platform.python_version()
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
@@ -169,9 +191,7 @@ def build(model, folder, args):
 
 
 def check(name, contender, model, folder, threads):
-    """How far a contender's outputs are from those in f64; None if it gives none."""
-    if not getattr(contender, "gives_outputs", True):
-        return None
+    """How far a contender's outputs are from those in f64."""
     path = folder / f"outputs-{name}.safetensors"
     try:
         contender.outputs(model, folder, threads, path)
@@ -196,11 +216,8 @@ def check_all(result, everybody, folders, args):
                 continue
             able[model].append(name)
             result["checks"][model][name] = found
-            said = "not checked"
-            if found:
-                said = "{class_logits:.2e} tokens' class logits, {queries:.1%} same queries, {logits:.1e} logits, {boxes:.1e} boxes"
-                said = said.format(**found) + ("" if report.accurate(found) else "  INACCURATE")
-            say(f"check {model} {name}: {said}")
+            said = "{class_logits:.2e} tokens' class logits, {queries:.1%} same queries, {logits:.1e} logits, {boxes:.1e} boxes"
+            say(f"check {model} {name}: {said.format(**found)}" + ("" if report.accurate(found) else "  INACCURATE"))
     return able
 
 
@@ -237,7 +254,7 @@ def whole(path, text):
 
 
 def run(args):
-    program = args.program or release_program()
+    program = args.program or release_program(ROOT / "Cargo.toml", "detrace")
     everybody = contenders(args, program)
     models = list(dict.fromkeys(args.models.split(",")))
     known = sorted(path.stem for path in (ROOT / "models").glob("*.yaml"))
@@ -280,7 +297,7 @@ def main():
     else:
         print(text, end="")
     ours = [checks.get(report.OURS) for checks in result["checks"].values()]
-    asked = args.saved or report.OURS in args.contenders.split(",")
+    asked = args.saved or not args.contenders or report.OURS in args.contenders.split(",")
     return 1 if asked and not all(map(report.accurate, ours)) else 0
 
 

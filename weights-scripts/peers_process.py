@@ -5,13 +5,11 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "CANDLE_NUM_THREADS")
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "CANDLE_NUM_THREADS", "RTEN_NUM_THREADS")
 # What a measurement must hold.
 WANTED = ("load", "first", "times", "rss_peak")
 
@@ -31,7 +29,7 @@ def busy():
 
 
 def launch(command, threads, timeout):
-    """Runs a command (a list, or a string for the shell) with every pool of threads limited.
+    """Runs a command with every pool of threads limited.
 
     Gives what it printed, the monotonic clock at its start, its wall time, its peak of resident memory in MiB and how many
     cores others kept busy meanwhile.
@@ -42,7 +40,6 @@ def launch(command, threads, timeout):
         try:
             process = subprocess.Popen(
                 command,
-                shell=isinstance(command, str),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -125,10 +122,10 @@ class Ours:
 
 
 class Peer:
-    """A contender of `peers_worker.py`."""
+    """A contender that takes the arguments of `peers_worker.py` and answers as it does."""
 
-    def __init__(self, name, timeout):
-        self.command, self.timeout = [sys.executable, str(HERE / "peers_worker.py"), name], timeout
+    def __init__(self, command, timeout):
+        self.command, self.timeout = [*map(str, command)], timeout
 
     def outputs(self, _model, folder, threads, path):
         launch([*self.command, str(folder), "--threads", str(threads), "--outputs", str(path)], threads, self.timeout)
@@ -137,31 +134,5 @@ class Peer:
         options = ["--threads", threads, "--warmup", warmup, "--iters", iters]
         done = launch([*self.command, str(folder), *map(str, options)], threads, self.timeout)
         said = measurement(done["printed"])
-        return said | {"others": done["others"], "start_to_first": said["ready"] - done["started"]}
-
-
-class Command:
-    """A contender that somebody named on the command line, a template for the shell."""
-
-    def __init__(self, template, timeout):
-        self.template, self.timeout = template, timeout
-        self.gives_outputs = "{outputs}" in template
-
-    def _launch(self, **values):
-        try:
-            command = self.template.format(**values)
-        except (KeyError, IndexError, ValueError) as error:
-            raise Failed(f"its command has a place that nothing fills: {error}") from error
-        return launch(command, values["threads"], self.timeout)
-
-    @staticmethod
-    def _values(model, folder, threads, warmup, iters, outputs):
-        files = {"onnx": folder / "network.onnx", "weights": folder / "weights.safetensors", "image": folder / "image.safetensors"}
-        return files | {"model": model, "threads": threads, "warmup": warmup, "iters": iters, "outputs": outputs}
-
-    def outputs(self, model, folder, threads, path):
-        self._launch(**self._values(model, folder, threads, 0, 1, path))
-
-    def measure(self, model, folder, threads, _shape, warmup, iters):
-        done = self._launch(**self._values(model, folder, threads, warmup, iters, os.devnull))
-        return measurement(done["printed"]) | {"others": done["others"]}
+        start_to_first = said["ready"] - done["started"] if "ready" in said else None
+        return said | {"others": done["others"], "start_to_first": start_to_first}

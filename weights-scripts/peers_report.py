@@ -54,7 +54,7 @@ def agreement(outputs, reference, queries):
 
 
 def accurate(check):
-    return check is not None and check["class_logits"] <= TOKENS and check["logits"] <= ANSWERS
+    return check["class_logits"] <= TOKENS and check["logits"] <= ANSWERS
 
 
 def cells(runs):
@@ -100,24 +100,24 @@ def table(result):
         rows = {name: figures(some) for name, some in runs.items()}
         ours = rows.get(OURS)
         for name, row in sorted(rows.items(), key=lambda item: item[1]["median"]):
-            check = result["checks"].get(model, {}).get(name)
+            check = result["checks"][model][name]
             ratio = row["median"] / ours["median"] if ours else None
             shown = f"**{name}**" if name == OURS else name
             if not accurate(check):
-                shown += " (not checked)" if check is None else " (inaccurate)"
+                shown += " (inaccurate)"
             lines.append(
                 f"| {model} | {threads} | {shown} | {row['median']:.1f} | {row['p10']:.1f} | {row['p90']:.1f} "
-                f"| {cell_text(ratio, '.2f')} | {cell_text(check and check['class_logits'], '.1e')} "
-                f"| {cell_text(check and check['queries'], '.1%')} | {cell_text(row['rss'], '.0f')} "
+                f"| {cell_text(ratio, '.2f')} | {check['class_logits']:.1e} "
+                f"| {check['queries']:.1%} | {cell_text(row['rss'], '.0f')} "
                 f"| {cell_text(row['load'], '.0f')} | {cell_text(row['start'], '.0f')} |"
             )
-        notes += verdict(model, threads, rows, result["checks"].get(model, {}))
+        notes += verdict(model, threads, rows, result["checks"][model])
     return lines, notes
 
 
 def verdict(model, threads, rows, checks):
     """What a cell says about detrace."""
-    peers = {name: row["median"] for name, row in rows.items() if name != OURS and accurate(checks.get(name))}
+    peers = {name: row["median"] for name, row in rows.items() if name != OURS and accurate(checks[name])}
     if OURS not in rows or not peers:
         return []
     best = min(peers, key=peers.get)
@@ -142,7 +142,7 @@ def markdown(result):
                 out.append(f"- {model}, {threads} thread{'s' * (threads != 1)}: {max(peaks):.0f}")
     out += ["", "Largest differences of the answers, queries of the same token beside each other (logits relative RMS, boxes absolute):", ""]
     for model, checks in result["checks"].items():
-        each = (f"{name} {check['logits']:.1e}, {check['boxes']:.1e}" for name, check in checks.items() if check)
+        each = (f"{name} {check['logits']:.1e}, {check['boxes']:.1e}" for name, check in checks.items())
         out.append(f"- {model}: {'; '.join(each)}")
     figure = [figures(some)["others"] for cell in cells(result["runs"]).values() for some in cell.values()]
     busiest = max((value for value in figure if value is not None), default=None)

@@ -71,6 +71,9 @@ pub struct Bench {
     /// How layers were timed, as in traces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timing: Option<&'static str>,
+    /// The operations of the forward passes together, if layers were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<Operations>,
     /// Times of the layers, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<Layer>>,
@@ -97,6 +100,18 @@ pub struct Summary {
     pub max: f64,
 }
 
+/// The forward pass as operations and what lies between them. Both times are means over the timed passes, in seconds,
+/// so they add up to the mean forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Operations {
+    /// In operations.
+    pub time: f64,
+    /// In none: reshapes, copies, bookkeeping and recording.
+    pub between: f64,
+    /// `between` over the forward pass.
+    pub between_share: f64,
+}
+
 /// One module, or one operation of a block, with all its calls in a forward pass.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Layer {
@@ -117,7 +132,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Path of the row for the time in no operation: reshapes, copies, bookkeeping.
+    /// Path of the row for the time in no operation: reshapes, copies, bookkeeping, recording.
     pub const GLUE: &str = "#glue";
 }
 
@@ -173,13 +188,13 @@ impl Display for Bench {
         writeln!(out, "detrace {}, candle {}, {} build", self.versions.detrace, self.versions.candle, machine.build)?;
         if let Some(layers) = &self.layers {
             write!(out, "{}", table_of(layers))?;
-            let (sum, share) = layers.iter().fold((0.0, 0.0), |(sum, share), row| (sum + row.time, share + row.share));
+        }
+        if let Some(Operations { time, between, between_share }) = self.operations {
+            let (time, forward, share) = (ms(time), ms(time + between), 100.0 * between_share);
             let timing = self.timing.unwrap_or_default();
             writeln!(
                 out,
-                "layers and glue: {} ms, {:.1}% of the median forward pass, times: {timing}",
-                ms(sum),
-                100.0 * share
+                "operations {time} ms of {forward} ms, {share:.1}% between (means of the timed forward passes); times: {timing}"
             )?;
         }
         let mut times = table(&["ms", "min", "mean", "median", "p90", "p99", "max", "images/s"], 1);

@@ -17,7 +17,7 @@ mod tree;
 
 pub use self::csv::csv;
 pub use agreement::Agreement;
-pub use bench::{Bench, Layer, Machine, Summary};
+pub use bench::{Bench, Layer, Machine, Operations, Summary};
 pub use conventions::{conventions_csv, conventions_json, conventions_markdown, conventions_table};
 pub use diff::{diff_markdown, diff_table};
 pub use diff_json::diff_json;

@@ -25,6 +25,7 @@ use crate::device::{TimingChoice, name};
 use crate::network::{NetworkArgs, SEED, keep_maps_of};
 use crate::trace::{check, parse_shape};
 use crate::{VERSIONS, emit, warn, watched, writable};
+use layers::Layers;
 use passes::{PHOTO, Passes, Pipeline};
 use summary::summary;
 
@@ -121,6 +122,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         first,
         images_per_second: input[0] as f64 / total.median,
         timing: args.detail.then(|| timing.name()),
+        operations: layers.as_ref().map(Layers::operations).transpose()?,
         layers: layers.map(|layers| layers.medians(forward.median)).transpose()?,
         times,
         pre: summary(&pre)?,

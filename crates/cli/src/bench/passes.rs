@@ -94,7 +94,7 @@ impl<'a> Pipeline<'a> {
             Some(layers) => {
                 let recorder = Recorder::with_clock(Clock::new(self.timing, self.device)?);
                 let timed = recorder.record(forward)?;
-                layers.add(&recorder.take()?);
+                layers.add(&recorder.take()?, timed.0);
                 timed
             }
         };

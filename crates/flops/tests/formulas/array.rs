@@ -46,6 +46,12 @@ impl Array {
         Array { shape: self.shape.clone(), data: self.data.iter().copied().map(change).collect() }
     }
 
+    /// An array of the same shape, each number with the one of the same column of a row.
+    pub(crate) fn beside(&self, row: &Array, apply: impl Fn(Number, Number) -> Number) -> Array {
+        let rows = self.rows().map(|left| left.iter().zip(&row.data).map(|(&a, &b)| apply(a, b)).collect());
+        Array::from_rows(&self.shape, rows)
+    }
+
     /// An array from one row after another.
     pub(crate) fn from_rows(shape: &[usize], rows: impl Iterator<Item = Vec<Number>>) -> Array {
         let data: Vec<Number> = rows.flatten().collect();

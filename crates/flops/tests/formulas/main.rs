@@ -4,6 +4,7 @@
 //! what the formula says of the facts of the same operation.
 
 mod array;
+mod graphs;
 mod number;
 mod rows;
 mod sampling;
@@ -231,11 +232,7 @@ proptest! {
             (Kind::Mul, |a, b| a * b),
             (Kind::Div, |a, b| a / b),
         ] {
-            let (y, tally) = tally(|| {
-                let row = row.rows().next().expect("a row");
-                let rows = table.rows().map(|left| left.iter().zip(row).map(|(&a, &b)| apply(a, b)).collect());
-                Array::from_rows(table.shape(), rows)
-            });
+            let (y, tally) = tally(|| table.beside(&row, apply));
             // The smaller operand comes first, so that the result's size is not that of the first input.
             let facts = op(kind, "residual", &[row.shape(), table.shape()], y.shape());
             prop_assert_eq!(full(&[facts]), executed(&tally));

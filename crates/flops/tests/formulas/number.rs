@@ -14,7 +14,7 @@ pub(crate) struct Tally {
     pub(crate) divs: u64,
     /// Comparisons.
     pub(crate) comparisons: u64,
-    /// Exponentials, logarithms, roots, sines, error functions, and roundings to whole numbers.
+    /// Exponentials, logarithms, roots, powers, sines, error functions, absolute values, remainders, and roundings to whole numbers.
     pub(crate) functions: u64,
     /// Of the multiplications, those whose product was accumulated: the right side of `+=`.
     pub(crate) accumulated: u64,
@@ -64,6 +64,11 @@ impl Number {
     pub(crate) const ZERO: Number = Number { value: 0.0, product: false };
     pub(crate) const MINUS_INFINITY: Number = Number { value: f64::NEG_INFINITY, product: false };
 
+    /// A whole number; nothing is counted.
+    pub(crate) const fn whole(value: usize) -> Number {
+        Number { value: value as f64, product: false }
+    }
+
     /// Its value, for looking at results; nothing is counted.
     pub(crate) fn value(self) -> f64 {
         self.value
@@ -92,6 +97,35 @@ impl Number {
 
     pub(crate) fn floor(self) -> Number {
         self.function(f64::floor)
+    }
+
+    pub(crate) fn ceil(self) -> Number {
+        self.function(f64::ceil)
+    }
+
+    pub(crate) fn round(self) -> Number {
+        self.function(f64::round_ties_even)
+    }
+
+    pub(crate) fn sqrt(self) -> Number {
+        self.function(f64::sqrt)
+    }
+
+    pub(crate) fn pow(self, power: Number) -> Number {
+        self.function(|x| x.powf(power.value))
+    }
+
+    /// The remainder of a division.
+    pub(crate) fn modulo(self, other: Number) -> Number {
+        self.function(|x| x.rem_euclid(other.value))
+    }
+
+    pub(crate) fn floor_div(self, other: Number) -> Number {
+        self.function(|x| x.div_euclid(other.value))
+    }
+
+    pub(crate) fn abs(self) -> Number {
+        self.function(f64::abs)
     }
 
     /// 1 / √x.
