@@ -77,6 +77,9 @@ const SHAPES: &[[usize; 5]] = &[
     [2048, 256, 1, 1, 20],
     [2048, 512, 1, 1, 20],
     [3328, 1024, 1, 1, 20],
+    // 8464 tokens: a decoder layer's value projection, and six layers' in one product.
+    [256, 256, 1, 1, 92],
+    [256, 1536, 1, 1, 92],
 ];
 
 fn main() {
