@@ -6,21 +6,21 @@ use std::cell::RefCell;
 /// Numbers of a line.
 pub(crate) const LINE: usize = 16;
 
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Line([f32; LINE]);
-
 /// Numbers from the start of a line on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Aligned {
-    lines: Vec<Line>,
+    numbers: Vec<f32>,
+    /// Where the line starts.
+    start: usize,
     len: usize,
 }
 
 impl Aligned {
-    /// As many zeros.
+    /// As many zeros, which the system gives without writing them.
     pub(crate) fn zeros(len: usize) -> Aligned {
-        Aligned { lines: vec![Line([0.0; LINE]); len.div_ceil(LINE)], len }
+        let numbers = vec![0.0_f32; len + LINE];
+        let start = numbers.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        Aligned { numbers, start, len }
     }
 }
 
@@ -28,15 +28,13 @@ impl std::ops::Deref for Aligned {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: a line is sixteen numbers without gaps, and `len` of them are there.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        &self.numbers[self.start..self.start + self.len]
     }
 }
 
 impl std::ops::DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above, and this borrow is the only one.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        &mut self.numbers[self.start..self.start + self.len]
     }
 }
 
