@@ -60,9 +60,9 @@ pub(super) fn run(conv: &Conv, places: &[Panels], x: Images<'_>, last: Last<'_>,
     let zeros = vec![0.0; shape.input];
     let out = Room(out.as_mut_ptr().cast());
     let whole = Turn { conv, places, x, last, size, grid, zeros: &zeros, out, start: 0, count: tiles };
-    if threads() == 1 || tiles >= 2 * threads() * TURN {
-        // Turns of the same length, as many for each thread.
-        let turns = tiles.div_ceil(TURN).next_multiple_of(threads());
+    if threads() == 1 || tiles >= threads() * TURN {
+        // Turns of about the same length, as many for each thread.
+        let turns = ((tiles + TURN / 2) / TURN).max(1).next_multiple_of(threads());
         share_out(turns, |index| {
             let (start, end) = (index * tiles / turns, (index + 1) * tiles / turns);
             let turn = &Turn { start, count: end - start, ..whole };
