@@ -60,9 +60,7 @@ pub(super) fn run(conv: &Conv, places: &[Panels], x: Images<'_>, last: Last<'_>,
     let zeros = vec![0.0; shape.input];
     let out = Room(out.as_mut_ptr().cast());
     let whole = Turn { conv, places, x, last, size, grid, zeros: &zeros, out, start: 0, count: tiles };
-    if threads() == 1 || tiles >= threads() * TURN {
-        // Turns of about the same length, as many for each thread.
-        let turns = ((tiles + TURN / 2) / TURN).max(1).next_multiple_of(threads());
+    if let Some(turns) = turns(tiles, threads()) {
         share_out(turns, |index| {
             let (start, end) = (index * tiles / turns, (index + 1) * tiles / turns);
             let turn = &Turn { start, count: end - start, ..whole };
@@ -80,6 +78,12 @@ pub(super) fn run(conv: &Conv, places: &[Panels], x: Images<'_>, last: Last<'_>,
             share_out(tiles, |tile| dispatch!(transform_out(turn: &Turn<'_>, room: TurnRoom, tile: usize)));
         });
     }
+}
+
+/// How many turns there are, of about the same length and as many for each thread; none where there are too few tiles.
+fn turns(tiles: usize, threads: usize) -> Option<usize> {
+    let turns = || ((tiles + TURN / 2) / TURN).max(1).next_multiple_of(threads);
+    (threads == 1 || tiles >= threads * TURN).then(turns)
 }
 
 /// Room for a turn's transformed tiles and their products.
@@ -301,6 +305,25 @@ unsafe fn transform_out<V: Vector>(turn: &Turn<'_>, room: TurnRoom, tile: usize)
                     };
                     value.store(turn.out.0.add(pixel * output + channel));
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_has_as_many_turns_and_none_is_empty_or_long() {
+        for threads in 1..9 {
+            for tiles in 1..2000 {
+                let Some(turns) = turns(tiles, threads) else {
+                    assert!(threads > 1 && tiles < threads * TURN);
+                    continue;
+                };
+                assert!(turns > 0 && turns.is_multiple_of(threads) && turns <= tiles, "{turns} of {tiles}");
+                assert!(tiles.div_ceil(turns) <= 2 * TURN, "{tiles} in {turns}");
             }
         }
     }
