@@ -130,40 +130,68 @@ fn deploy_and_fast_equal_train() {
     }
 }
 
-/// Without forced pixels, rounding moves a point to the next pixel now and then. Of 172,800 to 345,600 coordinates 0, 2, 5 and
-/// 70 did so (`cargo test --test parity -- --nocapture few_`) when this was written, at most 9 with `DETRACE_WINOGRAD=off`;
-/// 1 in 2,000 is allowed.
+/// Without forced pixels, rounding moves a point to the next pixel now and then, and then the query's later points, too.
+///
+/// A coordinate moves with a probability of its error in pixels. With direct convolutions 1 in 5,000 may, a mean error of
+/// 2e-4 of 80 pixels: 2.5e-6 of the image's side, or 42 roundings of an f32 just below 1. Winograd's transforms may double that.
+/// Structures only order sums otherwise and share the bounds. When this was written 0 to 12 of 172,800 to 345,600 coordinates
+/// moved with direct convolutions and 0 to 11 with Winograd's (`cargo test --test parity -- --nocapture flip`).
 #[test]
-fn few_discrete_coordinates_flip_end_to_end() {
-    for name in ["rtdetrv2_r18vd_dsp", "rtdetrv2_r34vd_dsp", "rtdetrv2_r50vd_m_dsp", "rtdetrv2_r50vd_dsp"] {
-        let reference = Fixture::read(name);
-        let config = detrace::config::Config::load(name).expect("a variant");
-        let seed = reference.seed();
-        let vb = Seeded::var_builder(seed, &Device::Cpu, |_| {});
-        let model = RtDetr::new(&config, Structure::Train, vb).expect("builds");
-        let image = seeded_image(&[1, 3, 640, 640], seed, &Device::Cpu).expect("an image");
-        let selection = Some(reference.tensors["topk"].to_dtype(DType::U32).expect("indices"));
-        let stages = model.stages(&image, &Forced { selection, pixels: Vec::new() }).expect("runs");
-        let (mut flipped, mut all) = (0, 0);
-        for (layer, locations) in stages.locations.iter().enumerate() {
-            let (batch, queries, heads, _, _) = locations.dims5().expect("locations");
-            let shape = detrace_kernels::Deformable {
-                batch,
-                queries,
-                heads,
-                channels: config.decoder.hidden_dim / heads,
-                levels: vec![(80, 80), (40, 40), (20, 20)],
-                points: config.decoder.points.clone(),
-            };
-            let locations: Vec<f32> = locations.flatten_all().expect("flat").to_vec1().expect("f32");
-            let ours = shape.nearest(&locations).into_iter().flatten();
-            let theirs = reference.tensors[&format!("coords.{layer}")].flatten_all().expect("flat");
-            for (ours, theirs) in ours.zip(theirs.to_vec1::<u8>().expect("u8")) {
-                flipped += usize::from(ours != u32::from(theirs));
-                all += 1;
-            }
+fn few_discrete_coordinates_flip() {
+    let winograd = std::env::var_os("DETRACE_WINOGRAD").is_none_or(|word| word != "off");
+    let one_in = if winograd { 2_500 } else { 5_000 };
+    for structure in [Structure::Train, Structure::Fast] {
+        for name in ["rtdetrv2_r18vd_dsp", "rtdetrv2_r34vd_dsp", "rtdetrv2_r50vd_m_dsp", "rtdetrv2_r50vd_dsp"] {
+            let (flipped, all) = flips(name, structure);
+            let said = format!("{name}, {structure:?}, Winograd {winograd}: {flipped} of {all} coordinates flipped");
+            println!("{said}");
+            assert!(all > 80_000 && flipped * one_in <= all, "{said}");
         }
-        println!("{name}: {flipped} of {all} coordinates flipped");
-        assert!(all > 80_000 && flipped * 2_000 <= all, "{name}: {flipped} of {all} coordinates flipped");
     }
+}
+
+/// The same with direct convolutions only. What the environment says is read once, so a process of its own runs them.
+#[test]
+fn fewer_flip_without_winograd() {
+    let mut test = std::process::Command::new(std::env::current_exe().expect("this program"));
+    test.args(["--exact", "few_discrete_coordinates_flip", "--nocapture"]).env("DETRACE_WINOGRAD", "off");
+    let done = test.output().expect("runs");
+    let said = String::from_utf8_lossy(&done.stdout);
+    println!("{said}");
+    assert!(
+        done.status.success() && said.contains("Winograd false"),
+        "{said}{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+/// Coordinates of the sampled pixels that are not the official ones, and all.
+fn flips(name: &str, structure: Structure) -> (usize, usize) {
+    let reference = Fixture::read(name);
+    let config = detrace::config::Config::load(name).expect("a variant");
+    let seed = reference.seed();
+    let model = RtDetr::new(&config, structure, Seeded::var_builder(seed, &Device::Cpu, |_| {})).expect("builds");
+    let image = seeded_image(&[1, 3, 640, 640], seed, &Device::Cpu).expect("an image");
+    let selection = Some(reference.tensors["topk"].to_dtype(DType::U32).expect("indices"));
+    let stages = model.stages(&image, &Forced { selection, pixels: Vec::new() }).expect("runs");
+    let (mut flipped, mut all) = (0, 0);
+    for (layer, locations) in stages.locations.iter().enumerate() {
+        let (batch, queries, heads, _, _) = locations.dims5().expect("locations");
+        let shape = detrace_kernels::Deformable {
+            batch,
+            queries,
+            heads,
+            channels: config.decoder.hidden_dim / heads,
+            levels: vec![(80, 80), (40, 40), (20, 20)],
+            points: config.decoder.points.clone(),
+        };
+        let locations: Vec<f32> = locations.flatten_all().expect("flat").to_vec1().expect("f32");
+        let ours = shape.nearest(&locations).into_iter().flatten();
+        let theirs = reference.tensors[&format!("coords.{layer}")].flatten_all().expect("flat");
+        for (ours, theirs) in ours.zip(theirs.to_vec1::<u8>().expect("u8")) {
+            flipped += usize::from(ours != u32::from(theirs));
+            all += 1;
+        }
+    }
+    (flipped, all)
 }
