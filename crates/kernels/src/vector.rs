@@ -3,6 +3,9 @@
 //! A kernel is a function generic over [`Vector`] that is inlined into one entry point per instruction set, where the
 //! compiler may use that set's instructions. A new instruction set is one implementation here and one arm in [`dispatch!`].
 
+/// Rows of sums that a micro-kernel keeps in registers, of [`WIDE`](Vector::WIDE) vectors each.
+pub(crate) const ROWS: usize = 6;
+
 /// A vector of [`LANES`](Vector::LANES) numbers. The operations are what one instruction does.
 ///
 /// # Safety

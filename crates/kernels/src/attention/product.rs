@@ -1,9 +1,7 @@
 //! The innermost loop of attention: six rows by some vectors of columns.
 
+pub(super) use crate::vector::ROWS;
 use crate::vector::{Vector, add_products};
-
-/// Rows that are taken at once.
-pub(super) const ROWS: usize = 6;
 
 /// Six rows of numbers by some columns: `out = rows · columns`, or that added to what is there.
 pub(super) struct Product {

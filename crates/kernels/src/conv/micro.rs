@@ -3,10 +3,8 @@
 use super::Order;
 use crate::Act;
 use crate::scratch::LINE;
+pub(super) use crate::vector::ROWS;
 use crate::vector::{Vector, add_products};
-
-/// Pixels that a micro-kernel computes at once.
-pub(super) const ROWS: usize = 6;
 
 /// Six pixels' runs of channels, for one tap of the kernel.
 pub(super) type Rows = [*const f32; ROWS];
