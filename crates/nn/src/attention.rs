@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use detrace_flops::{Kind, Param};
@@ -14,7 +16,7 @@ pub struct MultiheadAttention {
     k_proj: Product,
     v_proj: Product,
     out_proj: Linear,
-    slice: Vec<Param>,
+    slice: Arc<[Param]>,
     heads: usize,
     probe: Probe,
 }
@@ -37,10 +39,10 @@ impl MultiheadAttention {
             k_proj: projection(1)?,
             v_proj: projection(2)?,
             out_proj: Linear::new(embed_dim, embed_dim, vb.pp("out_proj"))?,
-            slice: vec![
+            slice: Arc::new([
                 Param::named("in_proj_weight", &[embed_dim, embed_dim]),
                 Param::named("in_proj_bias", &[embed_dim]),
-            ],
+            ]),
             heads,
             probe: Probe::new(vb.prefix()),
         })

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_flops::{Attrs, Kind, Param};
@@ -55,8 +57,8 @@ pub struct Conv2d {
     /// What it computes in: its weight's.
     dtype: DType,
     form: Form,
-    activation: Option<(Activation, String)>,
-    params: Vec<Param>,
+    activation: Option<(Activation, Probe)>,
+    params: Arc<[Param]>,
     probe: Probe,
 }
 
@@ -122,12 +124,12 @@ impl Conv2d {
             groups if groups == config.input && groups == config.output => Form::Depthwise(Weights::new(weight, bias)),
             _ => Form::Grouped(Weights::new(weight, bias)),
         };
-        Ok(Conv2d { config, dtype, form, activation: None, params, probe: Probe::new(path) })
+        Ok(Conv2d { config, dtype, form, activation: None, params: params.into(), probe: Probe::new(path) })
     }
 
     /// The same convolution with an activation as its last step; `path` is the activation's module.
     pub fn fuse(self, activation: Activation, path: String) -> Conv2d {
-        Conv2d { activation: Some((activation, path)), ..self }
+        Conv2d { activation: Some((activation, Probe::new(path))), ..self }
     }
 
     /// `x`: [N, in, H, W]; result: [N, out, H′, W′].
@@ -158,15 +160,13 @@ impl Conv2d {
                 shape(),
             );
         }
-        if let Some((activation, path)) = &self.activation {
-            facts = facts.fused(path.clone(), activation.kind(), "", vec![shape()], shape());
+        if let Some((activation, module)) = &self.activation {
+            facts = facts.step(module, activation.kind(), "", vec![shape()], shape());
         }
         let Some(Residual { tensor, block, act }) = residual else { return facts };
         facts = facts.step(block, Kind::Add, "residual", vec![shape(), tensor.dims().to_vec()], shape());
         match act {
-            Some((activation, probe)) => {
-                facts.fused(probe.path().to_owned(), activation.kind(), "", vec![shape()], shape())
-            }
+            Some((activation, module)) => facts.step(module, activation.kind(), "", vec![shape()], shape()),
             None => facts,
         }
     }

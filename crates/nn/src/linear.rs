@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use candle_core::{DType, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_flops::{Kind, Param, Structure};
@@ -11,7 +13,7 @@ use crate::{Activation, Facts, Probe, declare};
 pub struct Linear {
     product: Product,
     activation: Option<Behind>,
-    params: Vec<Param>,
+    params: Arc<[Param]>,
     probe: Probe,
 }
 
@@ -20,8 +22,8 @@ impl Linear {
     pub fn new(in_features: usize, out_features: usize, vb: VarBuilder) -> Result<Linear> {
         let weight = vb.get((out_features, in_features), "weight")?;
         let bias = vb.get(out_features, "bias")?;
-        let params = vec![Param::named("weight", weight.dims()), Param::named("bias", bias.dims())];
-        declare(&vb.prefix(), &params);
+        let params = Arc::new([Param::named("weight", weight.dims()), Param::named("bias", bias.dims())]);
+        declare(&vb.prefix(), &*params);
         Ok(Linear { product: Product::new(weight, bias)?, activation: None, params, probe: Probe::new(vb.prefix()) })
     }
 
@@ -40,7 +42,7 @@ impl Linear {
                 let run = || self.product.run(x, Some(*activation));
                 self.probe.op(Kind::Linear, run, |y| {
                     let shape = y.dims().to_vec();
-                    facts(y).fused(module.path().to_owned(), activation.kind(), "", vec![shape.clone()], shape)
+                    facts(y).step(module, activation.kind(), "", vec![shape.clone()], shape)
                 })
             }
             behind => {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use candle_core::{D, DType, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use detrace_flops::{Attrs, Kind, Param};
@@ -15,7 +17,7 @@ pub(crate) const EPS: f64 = 1e-5;
 pub struct BatchNorm2d {
     scale: Tensor,
     shift: Tensor,
-    params: Vec<Param>,
+    params: Arc<[Param]>,
     frozen: bool,
     dtype: DType,
     probe: Probe,
@@ -37,8 +39,8 @@ impl BatchNorm2d {
     pub fn new(channels: usize, frozen: bool, vb: VarBuilder) -> Result<BatchNorm2d> {
         let (scale, shift) = scale_and_shift(channels, &vb)?;
         let params =
-            ["weight", "bias", "running_mean", "running_var"].map(|name| Param::named(name, &[channels])).to_vec();
-        declare(&vb.prefix(), &params);
+            Arc::new(["weight", "bias", "running_mean", "running_var"].map(|name| Param::named(name, &[channels])));
+        declare(&vb.prefix(), &*params);
         let shape = (1, channels, 1, 1);
         Ok(BatchNorm2d {
             scale: scale.reshape(shape)?,
@@ -77,7 +79,7 @@ impl BatchNorm2d {
 pub struct LayerNorm {
     inner: candle_nn::LayerNorm,
     epsilon: f32,
-    params: Vec<Param>,
+    params: Arc<[Param]>,
     dtype: DType,
     probe: Probe,
 }
@@ -87,8 +89,8 @@ impl LayerNorm {
     pub fn new(channels: usize, vb: VarBuilder) -> Result<LayerNorm> {
         let wide = vb.to_dtype(DType::F32);
         let (weight, bias) = (wide.get(channels, "weight")?, wide.get(channels, "bias")?);
-        let params = ["weight", "bias"].map(|name| Param::named(name, &[channels])).to_vec();
-        declare(&vb.prefix(), &params);
+        let params = Arc::new(["weight", "bias"].map(|name| Param::named(name, &[channels])));
+        declare(&vb.prefix(), &*params);
         Ok(LayerNorm {
             inner: candle_nn::LayerNorm::new(weight, bias, EPS),
             epsilon: EPS as f32,

@@ -3,10 +3,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Result;
-use detrace_flops::{Kind, Op};
+use detrace_flops::Kind;
 use tracing::Level;
 
-use crate::recorder::{RecorderLayer, block_span, op_span, with_recorder};
+use crate::facts::Place;
+use crate::recorder::{Listener, block_span, op_span};
 use crate::{Facts, declare};
 
 /// A module's or block's name, and the way its operations are observed.
@@ -69,26 +70,17 @@ impl Probe {
             return run();
         }
         let span = op_span(&self.path, role, kind.name());
-        let entered = span.enter();
-        let start = with_recorder(RecorderLayer::start).transpose()?;
+        let _entered = span.enter();
+        let Some(recorder) = Listener::here() else { return run() };
+        let start = recorder.start()?;
         let output = run()?;
-        if let Some(start) = start {
-            with_recorder(|recorder| -> Result<()> {
-                let time = recorder.stop(start)?;
-                let Facts { inputs, output, params, attrs, fused } = facts(&output);
-                let path = if role.is_empty() { self.path.to_string() } else { format!("{}#{role}", self.path) };
-                recorder.push(
-                    Op { params, attrs, ..Op::new(path, kind, role, inputs, output) },
-                    fused,
-                    time,
-                    CALL.get(),
-                );
-                Ok(())
-            })
-            .transpose()?;
-        }
-        drop(entered);
+        recorder.op([start, recorder.stop()?], CALL.get(), self.place(role, kind), facts(&output));
         Ok(output)
+    }
+
+    /// The operation of that role, or of the module itself.
+    pub(crate) fn place(&self, role: &'static str, kind: Kind) -> Place {
+        Place { path: Arc::clone(&self.path), role, kind }
     }
 
     /// Runs this block: its time, and what of it neither operations nor inner blocks explain, become a row of their own.
@@ -98,20 +90,14 @@ impl Probe {
             return run();
         }
         let span = block_span(&self.path);
-        let entered = span.enter();
-        let start = with_recorder(RecorderLayer::start).transpose()?;
+        let _entered = span.enter();
+        let Some(recorder) = Listener::here() else { return run() };
+        let start = recorder.start()?;
         let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
         let outside = CALL.replace(call);
         let output = run();
         CALL.set(outside);
-        drop(entered);
-        if let Some(start) = start {
-            with_recorder(|recorder| -> Result<()> {
-                recorder.push_block(&self.path, recorder.stop(start)?, call, outside);
-                Ok(())
-            })
-            .transpose()?;
-        }
+        recorder.block([start, recorder.stop()?], outside, Arc::clone(&self.path), call);
         output
     }
 }

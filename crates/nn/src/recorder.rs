@@ -3,12 +3,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Result};
 use detrace_flops::{Block, Op, Timing};
-use tracing::{Span, Subscriber, subscriber};
+use tracing::span::{Attributes, Id, Record as Values};
+use tracing::{Event, Metadata, Span, Subscriber, subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::Facts;
 use crate::clock::{Clock, Moment};
+use crate::facts::Place;
 
 /// `tracing` target of an operation's span; its fields are `path` (dotted), `role` and `kind`. Level TRACE.
 pub const OP: &str = "detrace::op";
@@ -26,31 +28,23 @@ pub(crate) fn block_span(path: &str) -> Span {
     tracing::debug_span!(target: BLOCK, "block", path)
 }
 
-/// Calls `with` on the recorder that listens on this thread, if there is one.
-pub(crate) fn with_recorder<T>(with: impl FnOnce(&RecorderLayer) -> T) -> Option<T> {
-    let mut with = Some(with);
-    tracing::dispatcher::get_default(|dispatch| {
-        dispatch.downcast_ref::<RecorderLayer>().and_then(|recorder| with.take().map(|with| with(recorder)))
-    })
-}
-
 /// Collects the facts of everything that runs while it listens.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    state: Arc<Mutex<State>>,
-    clock: Clock,
+    listener: Arc<Listener>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    recorded: Recorded,
-    blocks: HashMap<Box<str>, usize>,
-    spans: Vec<Timed>,
-}
-
-/// What took time, in the order of its ends. Times are told when everything is over, as a device may be behind.
+/// Where operations and blocks report to.
 #[derive(Debug)]
-struct Timed {
+pub(crate) struct Listener {
+    clock: Clock,
+    /// In the order of their ends. Operations and times are made of them when everything is over: the model is disturbed
+    /// less, and a device may be behind.
+    seen: Mutex<Vec<Seen>>,
+}
+
+#[derive(Debug)]
+struct Seen {
     moments: [Moment; 2],
     /// The call of the block that it was in.
     inside: u64,
@@ -58,11 +52,45 @@ struct Timed {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are operations")]
 enum What {
-    /// The operation of that index.
-    Op(usize),
-    /// A call of the block of that index.
-    Block(usize, u64),
+    Op(Place, Facts),
+    /// A call of the block of that path.
+    Block(Arc<str>, u64),
+}
+
+impl Listener {
+    /// The one that listens on this thread.
+    pub(crate) fn here() -> Option<Arc<Listener>> {
+        tracing::dispatcher::get_default(|dispatch| {
+            let alone = dispatch.downcast_ref().map(|Alone(listener)| listener);
+            let listener = alone.or_else(|| dispatch.downcast_ref().map(|RecorderLayer(listener)| listener));
+            listener.map(Arc::clone)
+        })
+    }
+
+    pub(crate) fn start(&self) -> Result<Moment> {
+        self.clock.start()
+    }
+
+    pub(crate) fn stop(&self) -> Result<Moment> {
+        self.clock.stop()
+    }
+
+    /// An operation ran in the call `inside` of a block.
+    pub(crate) fn op(&self, moments: [Moment; 2], inside: u64, place: Place, facts: Facts) {
+        self.lock().push(Seen { moments, inside, what: What::Op(place, facts) });
+    }
+
+    /// A call of a block ran in the call `inside` of another.
+    pub(crate) fn block(&self, moments: [Moment; 2], inside: u64, path: Arc<str>, call: u64) {
+        self.lock().push(Seen { moments, inside, what: What::Block(path, call) });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Seen>> {
+        // A list that is only ever appended to, so a panic elsewhere leaves it whole.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a recorder collected.
@@ -88,19 +116,20 @@ impl Recorder {
 
     /// A recorder that takes times by that clock.
     pub fn with_clock(clock: Clock) -> Recorder {
-        Recorder { state: Arc::default(), clock }
+        Recorder { listener: Arc::new(Listener { clock, seen: Mutex::default() }) }
     }
 
-    /// Runs `forward` with this recorder listening on the current thread.
+    /// Runs `forward` with this recorder listening on the current thread, and no other `tracing` subscriber.
     pub fn record<T>(&self, forward: impl FnOnce() -> T) -> T {
-        subscriber::with_default(tracing_subscriber::registry().with(self.layer()), forward)
+        let RecorderLayer(listener) = self.layer();
+        subscriber::with_default(Alone(listener), forward)
     }
 
     /// The recorder as a layer of a `tracing` subscriber of the user's own, beside others.
     pub fn layer(&self) -> RecorderLayer {
         let nobody = tracing::subscriber::NoSubscriber::default();
         subscriber::with_default(nobody, || drop((op_span("", "", ""), block_span(""))));
-        RecorderLayer { state: Arc::clone(&self.state), clock: self.clock.clone() }
+        RecorderLayer(Arc::clone(&self.listener))
     }
 
     /// Takes what was recorded so far; the recorder starts anew.
@@ -108,18 +137,35 @@ impl Recorder {
     /// # Errors
     /// If a device cannot tell its times.
     pub fn take(&self) -> Result<Recorded> {
-        let State { mut recorded, spans, .. } = std::mem::take(&mut *lock(&self.state));
-        self.clock.settle()?;
+        let seen = {
+            let mut seen = self.listener.lock();
+            // The next run is probably like this one.
+            let room = Vec::with_capacity(seen.len());
+            std::mem::replace(&mut *seen, room)
+        };
+        let clock = &self.listener.clock;
+        clock.settle()?;
+        let mut recorded = Recorded::default();
+        let mut blocks: HashMap<Arc<str>, usize> = HashMap::new();
         // What the operations and blocks took that were in a call.
         let mut explained: HashMap<u64, u64> = HashMap::new();
-        for Timed { moments: [start, stop], inside, what } in spans {
-            let time_ns = self.clock.between(&start, &stop)?;
+        for Seen { moments: [start, stop], inside, what } in seen {
+            let time_ns = clock.between(&start, &stop)?;
             *explained.entry(inside).or_default() += time_ns;
             match what {
-                What::Op(at) => recorded.ops[at].time_ns = time_ns,
-                What::Block(at, call) => {
+                What::Op(place, facts) => {
+                    let at = recorded.ops.len();
+                    recorded.ops.extend(facts.ops(place));
+                    recorded.ops[at].time_ns = time_ns;
+                }
+                What::Block(path, call) => {
                     let glue_ns = time_ns.saturating_sub(explained.remove(&call).unwrap_or_default());
+                    let at = *blocks.entry(path).or_insert_with_key(|path| {
+                        recorded.blocks.push(Block { path: path.to_string(), calls: 0, time_ns: 0, glue_ns: 0 });
+                        recorded.blocks.len() - 1
+                    });
                     let block = &mut recorded.blocks[at];
+                    block.calls += 1;
                     block.time_ns = block.time_ns.saturating_add(time_ns);
                     block.glue_ns = block.glue_ns.saturating_add(glue_ns);
                 }
@@ -129,48 +175,31 @@ impl Recorder {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // The state is a list that is only ever appended to, so a panic elsewhere leaves it whole.
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// See [`Recorder::layer`].
 #[derive(Debug)]
-pub struct RecorderLayer {
-    state: Arc<Mutex<State>>,
-    clock: Clock,
-}
-
-impl RecorderLayer {
-    pub(crate) fn start(&self) -> Result<Moment> {
-        self.clock.start()
-    }
-
-    pub(crate) fn stop(&self, start: Moment) -> Result<[Moment; 2]> {
-        Ok([start, self.clock.stop()?])
-    }
-
-    /// Appends an operation that ran in that call of a block, and the sub-facts of what its kernel did besides.
-    pub(crate) fn push(&self, op: Op, mut fused: Vec<Op>, moments: [Moment; 2], inside: u64) {
-        for sub in &mut fused {
-            sub.fused_into = Some(op.path.clone());
-        }
-        let state = &mut *lock(&self.state);
-        state.spans.push(Timed { moments, inside, what: What::Op(state.recorded.ops.len()) });
-        state.recorded.ops.push(op);
-        state.recorded.ops.append(&mut fused);
-    }
-
-    /// Appends a call of a block that ran in the call `inside`.
-    pub(crate) fn push_block(&self, path: &str, moments: [Moment; 2], call: u64, inside: u64) {
-        let state = &mut *lock(&self.state);
-        let at = *state.blocks.entry(path.into()).or_insert_with(|| {
-            state.recorded.blocks.push(Block { path: path.to_owned(), calls: 0, time_ns: 0, glue_ns: 0 });
-            state.recorded.blocks.len() - 1
-        });
-        state.recorded.blocks[at].calls += 1;
-        state.spans.push(Timed { moments, inside, what: What::Block(at, call) });
-    }
-}
+pub struct RecorderLayer(Arc<Listener>);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecorderLayer {}
+
+/// A subscriber of a recorder and nobody else, which has no use for what spans tell.
+struct Alone(Arc<Listener>);
+
+impl Subscriber for Alone {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        [OP, BLOCK].contains(&metadata.target())
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Values<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
