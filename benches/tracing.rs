@@ -101,7 +101,10 @@ impl Display for Forward {
         // The median of n values lies between those of the ranks n/2 -+ sqrt(n) (nearly) 95 times of 100.
         let (middle, spread) = (ratios.len() / 2, (ratios.len() as f64).sqrt() as usize);
         let (low, high) = (ratios[middle - spread], ratios[middle + spread]);
-        writeln!(f, "R18 forward, medians of {PAIRS} pairs: {without_ms:.2} ms without, {with_ms:.2} ms with a recorder")?;
+        writeln!(
+            f,
+            "R18 forward, medians of {PAIRS} pairs: {without_ms:.2} ms without, {with_ms:.2} ms with a recorder"
+        )?;
         writeln!(f, "ratio, median of the pairs:      {:.4} (95 % interval {low:.4} to {high:.4})", ratios[middle])
     }
 }

@@ -80,18 +80,18 @@ impl MultiheadAttention {
             Tensor::from_vec(mixed, (batch, queries, embed_dim), q.device())
         };
         self.probe.role("scores", Kind::Matmul, run, |_| {
-            let scores = vec![batch, heads, queries, keys];
-            let split = |length: usize| vec![batch, heads, length, channels];
-            let inputs = vec![split(queries), vec![batch, heads, channels, keys]];
-            let merged = vec![batch, queries, heads, channels];
-            Facts::shapes(inputs, scores.clone())
-                .step(&self.probe, Kind::Mul, "scale", vec![q.dims().to_vec()], q.dims().to_vec())
-                .step(&self.probe, Kind::Copy, "q_heads", vec![split(queries)], split(queries))
-                .step(&self.probe, Kind::Copy, "k_heads", vec![split(keys)], split(keys))
-                .step(&self.probe, Kind::Copy, "v_heads", vec![split(keys)], split(keys))
-                .step(&self.probe, Kind::Softmax, "softmax", vec![scores.clone()], scores.clone())
-                .step(&self.probe, Kind::Matmul, "mix", vec![scores, split(keys)], split(queries))
-                .step(&self.probe, Kind::Copy, "merge_heads", vec![merged.clone()], merged)
+            let scores = &[batch, heads, queries, keys][..];
+            let split = |length: usize| [batch, heads, length, channels];
+            let (q_heads, kv_heads) = (&split(queries)[..], &split(keys)[..]);
+            let merged = &[batch, queries, heads, channels][..];
+            Facts::shapes(&[q_heads, &[batch, heads, channels, keys]], scores)
+                .step(&self.probe, Kind::Mul, "scale", &[q.dims()], q.dims())
+                .step(&self.probe, Kind::Copy, "q_heads", &[q_heads], q_heads)
+                .step(&self.probe, Kind::Copy, "k_heads", &[kv_heads], kv_heads)
+                .step(&self.probe, Kind::Copy, "v_heads", &[kv_heads], kv_heads)
+                .step(&self.probe, Kind::Softmax, "softmax", &[scores], scores)
+                .step(&self.probe, Kind::Matmul, "mix", &[scores, kv_heads], q_heads)
+                .step(&self.probe, Kind::Copy, "merge_heads", &[merged], merged)
         })
     }
 

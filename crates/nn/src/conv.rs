@@ -149,24 +149,24 @@ impl Conv2d {
     }
 
     fn facts(&self, x: &Maps, y: &Tensor, coarse: Option<Coarse<'_>>, residual: Option<Residual<'_>>) -> Facts {
-        let shape = || y.dims().to_vec();
-        let mut facts = Facts::shapes(vec![x.shape()], shape()).params(&self.params).attrs(self.config.attrs());
+        let shape = y.dims();
+        let mut facts = Facts::shapes(&[&x.shape()], shape).params(&self.params).attrs(self.config.attrs());
         if let Some(Coarse { sums, block }) = coarse {
-            facts = facts.step(block, Kind::Interpolate, "upsample", vec![sums.dims().to_vec()], shape()).step(
+            facts = facts.step(block, Kind::Interpolate, "upsample", &[sums.dims()], shape).step(
                 block,
                 Kind::Add,
                 "sum",
-                vec![shape(), shape()],
-                shape(),
+                &[shape, shape],
+                shape,
             );
         }
         if let Some((activation, module)) = &self.activation {
-            facts = facts.step(module, activation.kind(), "", vec![shape()], shape());
+            facts = facts.step(module, activation.kind(), "", &[shape], shape);
         }
         let Some(Residual { tensor, block, act }) = residual else { return facts };
-        facts = facts.step(block, Kind::Add, "residual", vec![shape(), tensor.dims().to_vec()], shape());
+        facts = facts.step(block, Kind::Add, "residual", &[shape, tensor.dims()], shape);
         match act {
-            Some((activation, module)) => facts.step(module, activation.kind(), "", vec![shape()], shape()),
+            Some((activation, module)) => facts.step(module, activation.kind(), "", &[shape], shape),
             None => facts,
         }
     }

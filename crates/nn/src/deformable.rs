@@ -121,10 +121,10 @@ impl DeformableAttention {
             offsets.broadcast_mul(scales)?.broadcast_mul(&part(2)?)?.broadcast_add(&part(0)?)
         };
         self.probe.role("locations", Kind::Add, run, |locations| {
-            let (all, corner) = (|| locations.dims().to_vec(), || vec![shape.batch, shape.queries, 1, 1, 2]);
-            Facts::shapes(vec![all(), corner()], all())
-                .step(&self.probe, Kind::Mul, "offset_scale", vec![all(), scales.dims().to_vec()], all())
-                .step(&self.probe, Kind::Mul, "offset_size", vec![all(), corner()], all())
+            let (all, corner) = (locations.dims(), &[shape.batch, shape.queries, 1, 1, 2]);
+            Facts::shapes(&[all, corner], all)
+                .step(&self.probe, Kind::Mul, "offset_scale", &[all, scales.dims()], all)
+                .step(&self.probe, Kind::Mul, "offset_size", &[all, corner], all)
         })
     }
 
@@ -155,25 +155,24 @@ impl DeformableAttention {
             value.contiguous()?.apply_op3_no_bwd(&read, &weights.contiguous()?, &kernel)
         };
         self.probe.role("sampling", kind, run, |mixed| {
-            let sampled = vec![batch, queries, heads, points, channels];
-            let weights = weights.dims().to_vec();
-            let mut facts = Facts::shapes(vec![value.dims().to_vec(), locations.dims().to_vec()], sampled.clone());
+            let sampled = &[batch, queries, heads, points, channels][..];
+            let grid = locations.dims();
+            let mut facts = Facts::shapes(&[value.dims(), grid], sampled);
             if discrete {
-                let grid = || locations.dims().to_vec();
-                facts = facts.step(&self.probe, Kind::Mul, "to_pixels", vec![grid()], grid()).step(
+                facts = facts.step(&self.probe, Kind::Mul, "to_pixels", &[grid], grid).step(
                     &self.probe,
                     Kind::Add,
                     "round",
-                    vec![grid()],
-                    grid(),
+                    &[grid],
+                    grid,
                 );
             }
-            facts.step(&self.probe, Kind::Mul, "weight", vec![sampled.clone(), weights], sampled.clone()).step(
+            facts.step(&self.probe, Kind::Mul, "weight", &[sampled, weights.dims()], sampled).step(
                 &self.probe,
                 Kind::Add,
                 "sum",
-                vec![sampled],
-                mixed.dims().to_vec(),
+                &[sampled],
+                mixed.dims(),
             )
         })
     }

@@ -40,10 +40,8 @@ impl Linear {
         match &self.activation {
             Some(Behind { activation, module, fused: true }) => {
                 let run = || self.product.run(x, Some(*activation));
-                self.probe.op(Kind::Linear, run, |y| {
-                    let shape = y.dims().to_vec();
-                    facts(y).step(module, activation.kind(), "", vec![shape.clone()], shape)
-                })
+                self.probe
+                    .op(Kind::Linear, run, |y| facts(y).step(module, activation.kind(), "", &[y.dims()], y.dims()))
             }
             behind => {
                 let y = self.probe.op(Kind::Linear, || self.product.run(x, None), facts)?;

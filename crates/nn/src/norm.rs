@@ -109,8 +109,8 @@ impl LayerNorm {
     pub fn forward_sum(&self, x: &Tensor, residual: &Tensor, block: &Probe, role: &'static str) -> Result<Tensor> {
         let run = || self.apply(x, Some(residual));
         self.probe.op(Kind::LayerNorm, run, |y| {
-            let inputs = vec![x.dims().to_vec(), residual.dims().to_vec()];
-            Facts::new(&[x], y).params(&self.params).step(block, Kind::Add, role, inputs, x.dims().to_vec())
+            let inputs = [x.dims(), residual.dims()];
+            Facts::new(&[x], y).params(&self.params).step(block, Kind::Add, role, &inputs, x.dims())
         })
     }
 

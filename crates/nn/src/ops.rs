@@ -81,12 +81,7 @@ impl Probe {
 
     /// A map's pixels as tokens: [N, C, H, W] → [N, H W, C]. Nothing is copied where the map is channels-last.
     pub fn flatten(&self, role: &'static str, map: &Tensor) -> Result<Tensor> {
-        self.role(
-            role,
-            Kind::Copy,
-            || channels_last(map)?.flatten(1, 2),
-            |y| Facts::shapes(vec![y.dims().to_vec()], y.dims().to_vec()),
-        )
+        self.role(role, Kind::Copy, || channels_last(map)?.flatten(1, 2), |y| Facts::shapes(&[y.dims()], y.dims()))
     }
 
     /// Tokens as a map of that height and width: [N, H W, C] → [N, C, H, W].
@@ -98,7 +93,7 @@ impl Probe {
         };
         self.role(role, Kind::Copy, run, |_| {
             let shape = vec![batch, channels, height * width];
-            Facts::shapes(vec![shape.clone()], shape)
+            Facts::shapes(&[&shape], &shape)
         })
     }
 

@@ -10,7 +10,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::Facts;
 use crate::clock::{Clock, Moment};
-use crate::facts::Place;
+use crate::facts::{Own, Place, Shapes, Step};
 
 /// `tracing` target of an operation's span; its fields are `path` (dotted), `role` and `kind`. Level TRACE.
 pub const OP: &str = "detrace::op";
@@ -38,9 +38,28 @@ pub struct Recorder {
 #[derive(Debug)]
 pub(crate) struct Listener {
     clock: Clock,
-    /// In the order of their ends. Operations and times are made of them when everything is over: the model is disturbed
-    /// less, and a device may be behind.
-    seen: Mutex<Vec<Seen>>,
+    tape: Mutex<Tape>,
+}
+
+/// What was seen, in the order of its ends. Operations and times are made of it when everything is over: the model is
+/// disturbed less, and a device may be behind.
+#[derive(Debug, Default)]
+struct Tape {
+    seen: Vec<Seen>,
+    /// Steps and shapes of the operations in `seen`.
+    steps: Vec<Step>,
+    shapes: Shapes,
+}
+
+impl Tape {
+    /// An empty one with room for as much: the next run is probably like this one.
+    fn room(&self) -> Tape {
+        Tape {
+            seen: Vec::with_capacity(self.seen.len()),
+            steps: Vec::with_capacity(self.steps.len()),
+            shapes: self.shapes.room(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,7 +73,8 @@ struct Seen {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are operations")]
 enum What {
-    Op(Place, Facts),
+    /// An operation with so many steps.
+    Op(Place, Own, usize),
     /// A call of the block of that path.
     Block(Arc<str>, u64),
 }
@@ -79,17 +99,21 @@ impl Listener {
 
     /// An operation ran in the call `inside` of a block.
     pub(crate) fn op(&self, moments: [Moment; 2], inside: u64, place: Place, facts: Facts) {
-        self.lock().push(Seen { moments, inside, what: What::Op(place, facts) });
+        let Facts { own, mut steps, shapes } = facts;
+        let tape = &mut *self.lock();
+        tape.seen.push(Seen { moments, inside, what: What::Op(place, own, steps.len()) });
+        tape.steps.append(&mut steps);
+        tape.shapes.append(&shapes);
     }
 
     /// A call of a block ran in the call `inside` of another.
     pub(crate) fn block(&self, moments: [Moment; 2], inside: u64, path: Arc<str>, call: u64) {
-        self.lock().push(Seen { moments, inside, what: What::Block(path, call) });
+        self.lock().seen.push(Seen { moments, inside, what: What::Block(path, call) });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Seen>> {
-        // A list that is only ever appended to, so a panic elsewhere leaves it whole.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Tape> {
+        // Lists that are only ever appended to, which does not panic, so a panic elsewhere leaves them whole.
+        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,7 +140,7 @@ impl Recorder {
 
     /// A recorder that takes times by that clock.
     pub fn with_clock(clock: Clock) -> Recorder {
-        Recorder { listener: Arc::new(Listener { clock, seen: Mutex::default() }) }
+        Recorder { listener: Arc::new(Listener { clock, tape: Mutex::default() }) }
     }
 
     /// Runs `forward` with this recorder listening on the current thread, and no other `tracing` subscriber.
@@ -137,12 +161,12 @@ impl Recorder {
     /// # Errors
     /// If a device cannot tell its times.
     pub fn take(&self) -> Result<Recorded> {
-        let seen = {
-            let mut seen = self.listener.lock();
-            // The next run is probably like this one.
-            let room = Vec::with_capacity(seen.len());
-            std::mem::replace(&mut *seen, room)
+        let Tape { seen, steps, shapes } = {
+            let mut tape = self.listener.lock();
+            let room = tape.room();
+            std::mem::replace(&mut *tape, room)
         };
+        let (mut steps, mut shapes) = (steps.into_iter(), shapes.iter());
         let clock = &self.listener.clock;
         clock.settle()?;
         let mut recorded = Recorded::default();
@@ -153,10 +177,11 @@ impl Recorder {
             let time_ns = clock.between(&start, &stop)?;
             *explained.entry(inside).or_default() += time_ns;
             match what {
-                What::Op(place, facts) => {
-                    let at = recorded.ops.len();
-                    recorded.ops.extend(facts.ops(place));
-                    recorded.ops[at].time_ns = time_ns;
+                What::Op(place, own, fused) => {
+                    let op = Op { time_ns, ..own.op(place, &mut shapes) };
+                    let whole = op.path.clone();
+                    recorded.ops.push(op);
+                    recorded.ops.extend(steps.by_ref().take(fused).map(|step| step.op(&whole, &mut shapes)));
                 }
                 What::Block(path, call) => {
                     let glue_ns = time_ns.saturating_sub(explained.remove(&call).unwrap_or_default());
