@@ -16,9 +16,13 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-fn record(model: &str, structure: Structure) -> Vec<Op> {
+fn network(model: &str, structure: Structure) -> RtDetr {
     let config = detrace::config::Config::load(model).expect("a variant");
-    let model = RtDetr::new(&config, structure, Seeded::var_builder(0, &Device::Cpu, |_| {})).expect("builds");
+    RtDetr::new(&config, structure, Seeded::var_builder(0, &Device::Cpu, |_| {})).expect("builds")
+}
+
+fn record(model: &str, structure: Structure) -> Vec<Op> {
+    let model = network(model, structure);
     let image = seeded_image(&[1, 3, 256, 320], 0, &Device::Cpu).expect("an image");
     let recorder = Recorder::new();
     recorder.record(|| model.forward(&image)).expect("runs");
@@ -112,6 +116,31 @@ fn deploy_folds_every_norm_and_keeps_its_activations_visible() {
     assert!(deploy.iter().filter(|op| op.kind == Kind::Conv2d).all(Op::has_bias));
 }
 
+/// A recorder alone is a subscriber of its own kind; beside others it is a layer. Both see the same.
+#[test]
+fn a_recorder_sees_the_same_alone_and_beside_others() {
+    let network = network("rtdetr_r18vd", Structure::Fast);
+    let image = seeded_image(&[1, 3, 256, 320], 0, &Device::Cpu).expect("an image");
+    let recorder = Recorder::new();
+    let seen = || {
+        let Recorded { ops, blocks } = recorder.take().expect("times");
+        let ops: Vec<Op> = ops.into_iter().map(|op| Op { time_ns: 0, ..op }).collect();
+        (ops, blocks.into_iter().map(|block| (block.path, block.calls)).collect::<Vec<_>>())
+    };
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        recorder.record(|| network.forward(&image)).expect("runs");
+        runs.push(seen());
+        let subscriber = tracing_subscriber::registry().with(recorder.layer()).with(Nested::default());
+        tracing::subscriber::with_default(subscriber, || network.forward(&image)).expect("runs");
+        runs.push(seen());
+    }
+    network.forward(&image).expect("runs");
+    assert_eq!(seen(), (Vec::new(), Vec::new()), "nobody listens");
+    assert!(!runs[0].0.is_empty() && !runs[0].1.is_empty());
+    assert!(runs.iter().all(|run| *run == runs[0]));
+}
+
 /// Notes every span of ours that opens while an operation runs.
 #[derive(Clone, Default)]
 struct Nested(Arc<Mutex<Vec<String>>>);
@@ -138,8 +167,7 @@ fn times_of_operations_add_up_to_the_forward_pass() {
         ("rtdetr_r18vd", Structure::Fast),
         ("rtdetr_hgnetv2_l", Structure::Fast),
     ] {
-        let config = detrace::config::Config::load(model).expect("a variant");
-        let network = RtDetr::new(&config, structure, Seeded::var_builder(0, &Device::Cpu, |_| {})).expect("builds");
+        let network = network(model, structure);
         let image = seeded_image(&[1, 3, 256, 320], 0, &Device::Cpu).expect("an image");
         let (recorder, nested) = (Recorder::new(), Nested::default());
         let mut shares = Vec::new();

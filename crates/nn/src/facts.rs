@@ -108,8 +108,15 @@ impl Place {
 }
 
 /// Shapes one after another, each as its rank and its dimensions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shapes(Vec<usize>);
+
+impl Default for Shapes {
+    /// With room for an operation of nine maps, which few have. Growing costs most of the time that facts take.
+    fn default() -> Shapes {
+        Shapes(Vec::with_capacity(9 * 5))
+    }
+}
 
 impl Shapes {
     /// Appends those of an operation, and says how many inputs there were.

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Result};
 use detrace_flops::{Block, Op, Timing};
+use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record as Values};
 use tracing::{Event, Metadata, Span, Subscriber, subscriber};
 use tracing_subscriber::Layer;
@@ -206,12 +207,17 @@ pub struct RecorderLayer(Arc<Listener>);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecorderLayer {}
 
-/// A subscriber of a recorder and nobody else, which has no use for what spans tell.
+/// A subscriber of a recorder and nobody else: spans are of no use to it, so it has them all disabled.
 struct Alone(Arc<Listener>);
 
 impl Subscriber for Alone {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        [OP, BLOCK].contains(&metadata.target())
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
+    /// Probes look at the level, not at their span.
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::TRACE)
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
