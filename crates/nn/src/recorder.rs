@@ -72,7 +72,6 @@ struct Seen {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are operations")]
 enum What {
     /// An operation with so many steps.
     Op(Place, Own, usize),
