@@ -7,8 +7,8 @@ use crate::vector::{Vector, dispatch};
 
 /// Sums that do not wait for each other: more than a processor has under way at once.
 const SUMS: usize = 12;
-/// Rounds of a burst, some milliseconds.
-const ROUNDS: usize = 1 << 20;
+/// Rounds of a burst, tens of milliseconds, beside which a helper that wakes late is nothing.
+const ROUNDS: usize = 1 << 23;
 
 /// The most FLOP/s (a multiply-add is 2) that any of five bursts reaches on all threads together.
 pub fn peak() -> f64 {
